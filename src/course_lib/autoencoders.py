@@ -1,0 +1,258 @@
+"""Linear autoencoders (chapter 3): PCA by singular value decomposition, probabilistic PCA, and the trained kind.
+
+PCA: Pearson 1901, Hotelling 1933; the best rank-k matrix: Eckart & Young 1936. Probabilistic PCA: Tipping & Bishop
+1999. The trained linear autoencoder finds the same subspace: Baldi & Hornik 1989.
+
+Shapes: N samples, D numbers per sample, k components. Samples may be vectors (N, D) or images (N, C, H, W) with
+C·H·W = D; what is decoded or drawn has the shape of the samples fitted.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from course_lib import checks
+
+
+class PCA:
+    """The k directions of largest variance, and the projection onto them.
+
+    Attributes (float64): `mean` (D,), `components` (k, D) with orthonormal rows in order of falling variance,
+    `variances` (k,) along them (the eigenvalues of the covariance matrix, with 1/(N-1)), `spectrum` (r,) all
+    r = min(N, D) variances.
+    """
+
+    def __init__(
+        self, mean: Tensor, components: Tensor, spectrum: Tensor, sample_shape: tuple[int, ...]
+    ) -> None:
+        """Take the parts as they are; use `fit` to compute them."""
+        self.mean, self.components, self.spectrum = mean, components, spectrum
+        self.sample_shape = sample_shape
+
+    @classmethod
+    def fit(cls, x: Tensor, k: int | None = None) -> PCA:
+        """PCA of x (N, D) or (N, C, H, W) with the `k` leading components (by default all).
+
+        The singular values and right singular vectors of the centred X are those of the triangular factor of
+        X = QR, which is only D x D: as accurate as the SVD of X itself and several times faster for N >> D.
+        A component's sign is arbitrary; its entry of largest magnitude is made positive.
+
+        Raises:
+            TypeError, ValueError: not floating point, fewer than two samples, NaN, or k above min(N, D).
+        """
+        flat, shape = _flatten("x", x)
+        n, d = flat.shape
+        if n < 2:
+            raise ValueError(f"x: expected at least two samples, for one has no variance, got {n}")
+        if k is not None:
+            checks.whole("k", k, at_most=min(n, d), why=f"the smaller of {n} samples and {d} dimensions")
+        mean = flat.mean(0)
+        _, s, vt = torch.linalg.svd(torch.linalg.qr(flat - mean, mode="r").R, full_matrices=False)
+        largest = vt.gather(1, vt.abs().argmax(1, keepdim=True))  # (r, 1)
+        return cls(mean, (vt * largest.sign())[:k], s.square() / (n - 1), shape)
+
+    @property
+    def variances(self) -> Tensor:
+        """Variance along each component (k,)."""
+        return self.spectrum[: len(self.components)]
+
+    def truncated(self, k: int) -> PCA:
+        """The same PCA with only its `k` leading components.
+
+        Raises:
+            TypeError, ValueError: k is no integer from 1 to the number of components there are.
+        """
+        checks.whole("k", k, at_most=len(self.components), why="the components there are")
+        return PCA(self.mean, self.components[:k], self.spectrum, self.sample_shape)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Coordinates z = U(x - mean) along the components: (N, D) or (N, C, H, W) -> (N, k), float64.
+
+        Raises:
+            TypeError, ValueError: samples of another length than those fitted, or not finite.
+        """
+        return _centre(x, self.mean) @ self.components.T
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Samples Uᵀz + mean with the coordinates z (N, k), in the shape and of the kind fitted, float64.
+
+        Raises:
+            TypeError, ValueError: codes of another length than k, or not finite.
+        """
+        z = checks.tensor("z", z, f"(N, {len(self.components)})").double()
+        return (z @ self.components + self.mean).unflatten(1, self.sample_shape)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The nearest point to each x in the affine subspace, in the shape of x, float64. Raises as `encode`."""
+        return self.decode(self.encode(x)).reshape(x.shape)
+
+
+class ProbabilisticPCA:
+    """x = W z + μ + ε with z ~ N(0, I_k), ε ~ N(0, σ² I_D): a Gaussian whose covariance is C = W Wᵀ + σ² I.
+
+    Fitted by maximum likelihood in closed form (Tipping & Bishop 1999, Eq. 7-8). Attributes (float64): `mean` (D,),
+    `W` (D, k), `noise` (σ², a float). Densities are in nats, of the units that x has.
+    """
+
+    def __init__(self, mean: Tensor, W: Tensor, noise: float, sample_shape: tuple[int, ...]) -> None:
+        """Take the parameters as they are; use `fit` to estimate them.
+
+        Raises:
+            TypeError, ValueError: shapes that do not fit together, or a noise variance that is not positive.
+        """
+        self.mean = checks.tensor("mean", mean, "(D,)").double()
+        self.W = checks.tensor("W", W, f"({len(mean)}, k)").double()
+        if not (math.isfinite(noise) and noise > 0):
+            raise ValueError(
+                f"noise: expected a positive variance, got {noise}; with no variance left outside the k components "
+                "the density is infinite: use fewer components or more samples"
+            )
+        self.noise, self.sample_shape = float(noise), tuple(sample_shape)
+        k = self.W.shape[1]
+        # M = WᵀW + σ²I is k x k, and all that is needed of C's inverse (Woodbury) and determinant (Sylvester).
+        self._factor = torch.linalg.cholesky(
+            self.W.T @ self.W + self.noise * torch.eye(k, dtype=torch.float64)
+        )
+
+    @classmethod
+    def fit(cls, x: Tensor, k: int) -> ProbabilisticPCA:
+        """Maximum likelihood: W = U(Λ - σ²I)^½ of the leading k eigenpairs, σ² = mean of the other eigenvalues.
+
+        The eigenvalues are those of the covariance with 1/N, as maximum likelihood has it.
+
+        Raises:
+            TypeError, ValueError: as `PCA.fit`; also k = D, or no variance left for the noise.
+        """
+        flat, shape = _flatten("x", x)
+        n, d = flat.shape
+        checks.whole("k", k, at_most=min(n, d) - 1, why="at least one dimension must be left for the noise")
+        pca = PCA.fit(flat, k)
+        eigenvalues = pca.spectrum * (n - 1) / n
+        noise = float(eigenvalues[k:].sum() / (d - k))
+        scale = (eigenvalues[:k] - noise).clamp(min=0).sqrt()
+        return cls(pca.mean, pca.components.T * scale, noise, shape)
+
+    def covariance(self) -> Tensor:
+        """C = W Wᵀ + σ² I, (D, D)."""
+        return self.W @ self.W.T + self.noise * torch.eye(len(self.mean), dtype=torch.float64)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Exact log p(x) of each sample (N, D) or (N, C, H, W), in nats: (N,), at O(Dk) per sample.
+
+        Raises:
+            TypeError, ValueError: samples of another length than those fitted, or not finite.
+        """
+        centred = _centre(x, self.mean)
+        d, k = self.W.shape
+        u = torch.linalg.solve_triangular(self._factor, self.W.T @ centred.T, upper=False)  # (k, N)
+        # Woodbury: (x-μ)ᵀ C⁻¹ (x-μ) = (‖x-μ‖² - ‖L⁻¹Wᵀ(x-μ)‖²) / σ²  with M = L Lᵀ
+        mahalanobis = (centred.square().sum(1) - u.square().sum(0)) / self.noise
+        log_det = 2 * self._factor.diagonal().log().sum() + (d - k) * math.log(self.noise)
+        return -0.5 * (mahalanobis + log_det + d * math.log(2 * math.pi))
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """p(z|x) = N(M⁻¹Wᵀ(x - μ), σ² M⁻¹): its means (N, k) and its covariance (k, k), the same for all x.
+
+        Raises: as `log_prob`.
+        """
+        inverse = torch.cholesky_inverse(self._factor)
+        return _centre(x, self.mean) @ self.W @ inverse, self.noise * inverse
+
+    def sample(self, n: int, generator: torch.Generator, *, noise: bool = True) -> Tensor:
+        """`n` draws in the shape fitted, float64; with ``noise=False`` the means W z + μ without ε.
+
+        Raises:
+            TypeError, ValueError: n is no integer of at least 1.
+        """
+        checks.whole("n", n)
+        d, k = self.W.shape
+        x = torch.randn(n, k, dtype=torch.float64, generator=generator) @ self.W.T + self.mean
+        if noise:
+            x = x + math.sqrt(self.noise) * torch.randn(n, d, dtype=torch.float64, generator=generator)
+        return x.unflatten(1, self.sample_shape)
+
+
+class LinearAutoencoder(nn.Module):
+    """x -> z = A(x - b) -> B z + b without a nonlinearity, to be trained on the mean squared error.
+
+    The bias b (D,) is one and the same in front and behind, as in PCA, and starts at `mean` (D,). Starting it at the
+    data's mean matters: from b = 0 the net first spends one of its k directions on the mean (chapter 3 shows it).
+    """
+
+    def __init__(self, mean: Tensor, k: int, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        dimensions = len(checks.tensor("mean", mean, "(D,)"))
+        checks.whole("k", k, at_most=dimensions, why="the dimensions there are")
+        scale = 1 / math.sqrt(dimensions)
+        self.A = nn.Parameter(scale * torch.randn(k, dimensions, generator=generator))
+        self.B = nn.Parameter(scale * torch.randn(dimensions, k, generator=generator))
+        self.b = nn.Parameter(mean.detach().clone().float())
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes (N, k) of samples (N, D)."""
+        if x.dim() != 2 or x.shape[1] != len(self.b):
+            raise ValueError(
+                f"x: expected shape (N, {len(self.b)}), got {tuple(x.shape)}; flatten images first"
+            )
+        return (x - self.b) @ self.A.T
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Samples (N, D) of codes (N, k)."""
+        return z @ self.B.T + self.b
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruction (N, D) of samples (N, D).
+
+        Raises:
+            ValueError: samples of another length than the model's.
+        """
+        return self.decode(self.encode(x))
+
+
+def principal_angles(a: Tensor, b: Tensor) -> Tensor:
+    """Angles in degrees, rising, between the subspaces spanned by the rows of a (k, D) and of b (m, D).
+
+    0 for all: one subspace lies in the other. Björck & Golub 1973: the cosines are the singular values of QaᵀQb;
+    small angles are taken from the sines, because the cosine of 1e-8 is 1 in floating point.
+
+    Raises:
+        TypeError, ValueError: other shapes, or rows that are linearly dependent.
+    """
+    a = checks.tensor("a", a, "(k, D)").double()
+    b = checks.tensor("b", b, f"(m, {a.shape[1]})").double()
+    if len(a) < len(b):
+        a, b = b, a
+    bases = []
+    for name, rows in (("a", a), ("b", b)):
+        rank = int(torch.linalg.matrix_rank(rows))
+        if rank < len(rows):
+            raise ValueError(f"{name}: expected linearly independent rows, got {len(rows)} of rank {rank}")
+        bases.append(torch.linalg.qr(rows.T).Q)  # (D, k), orthonormal columns
+    qa, qb = bases
+    cosines = torch.linalg.svdvals(qa.T @ qb).clamp(max=1)
+    sines = torch.linalg.svdvals(qb - qa @ (qa.T @ qb)).clamp(max=1).flip(0)
+    angles = torch.where(cosines.square() > 0.5, sines.asin(), cosines.acos())
+    return torch.rad2deg(angles)
+
+
+def _flatten(name: str, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """Samples as float64 rows (N, D), and the shape that each had."""
+    checks.tensor(name, x)
+    if x.dim() not in (2, 4):
+        raise ValueError(
+            f"{name}: expected vectors (N, D) or images (N, C, H, W), got shape {tuple(x.shape)}"
+        )
+    return x.double().flatten(1), tuple(x.shape[1:])
+
+
+def _centre(x: Tensor, mean: Tensor) -> Tensor:
+    """Samples as float64 rows (N, D) with the mean (D,) taken off."""
+    flat, shape = _flatten("x", x)
+    if flat.shape[1] != len(mean):
+        raise ValueError(
+            f"x: expected samples of {len(mean)} numbers as fitted, got {flat.shape[1]} (shape {shape})"
+        )
+    return flat - mean

@@ -1,0 +1,205 @@
+"""The two ways to classify (chapter 1): models of p(y|x) and a model of p(x, y).
+
+`SoftmaxRegression` and `DigitCNN` are discriminative. `GaussianClassifier` is generative: a Gaussian per class,
+with full or shared covariance (quadratic and linear discriminant analysis; Hastie, Tibshirani & Friedman 2009,
+section 4.3), shrunk towards a multiple of the identity (Ledoit & Wolf 2004 choose the amount; here it is given).
+
+Shapes: N images, D features, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from course_lib import checks
+
+
+class SoftmaxRegression(nn.Module):
+    """p(y|x) = softmax(W x + b) on raw pixels: logits (N, K) from images (N, C, H, W) or vectors (N, D)."""
+
+    def __init__(self, features: int = 784, classes: int = 10) -> None:
+        super().__init__()
+        checks.whole("features", features)
+        checks.whole("classes", classes)
+        self.linear = nn.Linear(features, classes)
+        nn.init.zeros_(
+            self.linear.weight
+        )  # the loss is convex: zero is as good a start as any, and has no seed
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, K).
+
+        Raises:
+            ValueError: images whose number of pixels is not the `features` the model was made for.
+        """
+        flat = x.flatten(1)
+        if flat.shape[1] != self.linear.in_features:
+            raise ValueError(
+                f"x: expected {self.linear.in_features} features per sample, got {flat.shape[1]} "
+                f"(shape {tuple(x.shape)})"
+            )
+        return self.linear(flat)
+
+
+@dataclass(frozen=True)
+class DigitCNNConfig:
+    """Architecture of `DigitCNN`."""
+
+    channels: tuple[int, int, int] = (32, 64, 128)  # of the three convolutions
+    features: int = 128  # width of the last hidden layer, what `features.digit_classifier` hands out
+    dropout: float = 0.3  # on the last hidden layer
+    classes: int = 10
+
+
+class DigitCNN(nn.Module):
+    """A small convolutional classifier of 28x28 digits: three conv-norm-ReLU-pool stages and two linear layers."""
+
+    def __init__(self, cfg: DigitCNNConfig | None = None) -> None:
+        super().__init__()
+        self.cfg = cfg = cfg or DigitCNNConfig()
+        a, b, c = cfg.channels
+        self.body = nn.Sequential(
+            *_stage(1, a),  # (N, a, 14, 14)
+            *_stage(a, b),  # (N, b, 7, 7)
+            *_stage(b, c),  # (N, c, 3, 3)
+            nn.Flatten(),
+            nn.Linear(9 * c, cfg.features),
+            nn.ReLU(),
+        )
+        self.head = nn.Sequential(nn.Dropout(cfg.dropout), nn.Linear(cfg.features, cfg.classes))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Features (N, cfg.features) of images (N, 1, 28, 28): the last hidden layer.
+
+        Raises:
+            ValueError: images of another shape.
+        """
+        if x.dim() != 4 or x.shape[1:] != (1, 28, 28):
+            raise ValueError(f"x: expected images of shape (N, 1, 28, 28), got {tuple(x.shape)}")
+        return self.body(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, 10) of images (N, 1, 28, 28) in [-1, 1].
+
+        Raises:
+            ValueError: images of another shape.
+        """
+        return self.head(self.embed(x))
+
+
+def _stage(inputs: int, outputs: int) -> list[nn.Module]:
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)  # the norm that follows has a bias of its own
+    return [conv, nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)]
+
+
+class GaussianClassifier:
+    """p(x, y) = π_y N(x; μ_y, Σ_y): a generative classifier with one Gaussian per class.
+
+    Everything is computed in float64. Attributes after `fit`: `priors` (K,), `means` (K, D),
+    `covariances` (K, D, D).
+    """
+
+    def __init__(self, priors: Tensor, means: Tensor, covariances: Tensor) -> None:
+        """Take the parameters as they are; use `fit` to estimate them.
+
+        Raises:
+            TypeError, ValueError: wrong shapes, priors that do not sum to 1, or a covariance that is not
+                positive definite.
+        """
+        self.priors = checks.tensor("priors", priors, "(K,)").double()
+        self.means = checks.tensor("means", means, "(K, D)").double()
+        self.covariances = checks.tensor("covariances", covariances, "(K, D, D)").double()
+        if not len(self.priors) == len(self.means) == len(self.covariances):
+            got = (len(self.priors), len(self.means), len(self.covariances))
+            raise ValueError(
+                f"expected priors, means and covariances of the same number of classes, got {got}"
+            )
+        if abs(float(self.priors.sum()) - 1) > 1e-6 or float(self.priors.min()) < 0:
+            raise ValueError(
+                f"priors: expected non-negative numbers that sum to 1, got {self.priors.tolist()}"
+            )
+        self._cholesky, failed = torch.linalg.cholesky_ex(self.covariances)
+        if failed.any():
+            k = int(failed.nonzero()[0])
+            raise ValueError(
+                f"covariances: expected positive definite ones, got a singular one for class {k}; "
+                "raise `shrinkage`, use fewer features, or give it more samples"
+            )
+
+    @classmethod
+    def fit(cls, x: Tensor, y: Tensor, *, shrinkage: float = 0.0, shared: bool = False) -> GaussianClassifier:
+        """Maximum-likelihood priors and means, and shrunk covariances, of features x (N, D) with labels y (N,).
+
+        Σ_y = (1 - shrinkage) S_y + shrinkage · (tr S_y / D) · I, with S_y the unbiased covariance of class y, or
+        with `shared` one pooled covariance for all classes (which makes the decision boundaries linear).
+
+        Raises:
+            TypeError, ValueError: wrong shapes or types, a class with fewer than two samples,
+                a shrinkage outside [0, 1], or a covariance that stays singular.
+        """
+        x = checks.tensor("x", x, "(N, D)").double()
+        y = checks.labels("y", y, len(x), classes=len(x))
+        if not 0 <= shrinkage <= 1:
+            raise ValueError(f"shrinkage: expected a number from 0 to 1, got {shrinkage}")
+        counts = torch.bincount(y)
+        if int(counts.min()) < (1 if shared else 2):
+            k = int(counts.argmin())
+            raise ValueError(
+                f"y: expected at least two samples of each class, got {int(counts[k])} of class {k}"
+            )
+        means = torch.stack([x[y == k].mean(0) for k in range(len(counts))])  # (K, D)
+        scatters = torch.stack([_scatter(x[y == k] - means[k]) for k in range(len(counts))])  # (K, D, D)
+        if shared:
+            pooled = scatters.sum(0) / max(len(x) - len(counts), 1)
+            covariances = pooled.expand(len(counts), -1, -1)
+        else:
+            covariances = scatters / (counts - 1).view(-1, 1, 1)
+        sphere = covariances.diagonal(dim1=1, dim2=2).mean(1).view(-1, 1, 1) * torch.eye(x.shape[1])
+        return cls(counts / len(y), means, (1 - shrinkage) * covariances + shrinkage * sphere.double())
+
+    def log_joint(self, x: Tensor) -> Tensor:
+        """log p(x, y) of features x (N, D) for every class, in nats: (N, K).
+
+        Raises:
+            TypeError, ValueError: features of another shape or type, or not finite.
+        """
+        x = checks.tensor("x", x, f"(N, {self.means.shape[1]})").double()
+        columns = []
+        for prior, mean, factor in zip(self.priors, self.means, self._cholesky, strict=True):
+            u = torch.linalg.solve_triangular(factor, (x - mean).T, upper=False)  # ‖u‖² = (x-μ)ᵀ Σ⁻¹ (x-μ)
+            log_det = 2 * factor.diagonal().log().sum()
+            log_normal = -0.5 * (u.square().sum(0) + log_det + x.shape[1] * math.log(2 * math.pi))
+            columns.append(log_normal + prior.log())
+        return torch.stack(columns, 1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) = log Σ_y p(x, y) of features x (N, D), in nats: (N,). Raises as `log_joint`."""
+        return self.log_joint(x).logsumexp(1)
+
+    def posterior(self, x: Tensor) -> Tensor:
+        """p(y|x) by Bayes' rule, of features x (N, D): (N, K), rows sum to 1. Raises as `log_joint`."""
+        return self.log_joint(x).softmax(1)
+
+    def sample(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        """One draw x ~ p(x|y) per label y (N,): features (N, D).
+
+        Raises:
+            TypeError, ValueError: labels of another type, or of classes that the model does not have.
+        """
+        y = checks.labels("y", y, len(y), classes=len(self.means))
+        x = torch.randn(len(y), self.means.shape[1], dtype=torch.float64, generator=generator)
+        for k, (mean, factor) in enumerate(zip(self.means, self._cholesky, strict=True)):
+            x[y == k] = mean + x[y == k] @ factor.T  # Cov = L Lᵀ
+        return x
+
+
+def _scatter(centred: Tensor) -> Tensor:
+    return centred.T @ centred
+
+
+__all__ = ["DigitCNN", "DigitCNNConfig", "GaussianClassifier", "SoftmaxRegression"]

@@ -1,0 +1,49 @@
+"""The course's data sets, offline first.
+
+Every image set is float32 (N, C, H, W) in [-1, 1] (`course_lib.data.images`). What lies in the repository's
+`data/` folder is read only after its sha256 was checked; what is drawn or rendered depends on its seed alone.
+"""
+
+from course_lib.data.avatars import avatar_styles, avatars
+from course_lib.data.files import (
+    DataFileError,
+    cache_folder,
+    data_folder,
+    read_verified,
+    record_checksum,
+    write_atomically,
+)
+from course_lib.data.images import from_uint8, to_uint8
+from course_lib.data.mnist import mnist
+from course_lib.data.online import DownloadError, celeba, cifar10, fashion_mnist
+from course_lib.data.photos import photo
+from course_lib.data.points import grid, grid_centres, ring, ring_centres, two_moons
+from course_lib.data.shapes import disc_radii, discs
+from course_lib.data.stream import Stream
+
+__all__ = [
+    "DataFileError",
+    "DownloadError",
+    "Stream",
+    "avatar_styles",
+    "avatars",
+    "cache_folder",
+    "celeba",
+    "cifar10",
+    "data_folder",
+    "disc_radii",
+    "discs",
+    "fashion_mnist",
+    "from_uint8",
+    "grid",
+    "grid_centres",
+    "mnist",
+    "photo",
+    "read_verified",
+    "record_checksum",
+    "ring",
+    "ring_centres",
+    "to_uint8",
+    "two_moons",
+    "write_atomically",
+]

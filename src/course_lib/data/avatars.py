@@ -1,0 +1,234 @@
+"""Drawn faces with an attribute table: a CelebA that needs no download and has no one's likeness.
+
+DiceBear composes a face from parts (head, expression, glasses ...) chosen by a seed; resvg rasterises it. So
+every face comes with the exact list of its parts, and the factors of variation are known, not annotated.
+Both libraries are optional and are imported only when faces are rendered.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.resources
+import io
+import json
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from course_lib.checks import choice, seed_number, whole
+from course_lib.data.files import cache_folder
+from course_lib.data.images import from_uint8
+from course_lib.data.sealed import load_sealed, save_sealed
+from course_lib.progress import progress as progress_bar
+
+# Face styles whose licence allows what a course does with images: style -> (licence, creator).
+_STYLES = {
+    "open-peeps": ("CC0 1.0", "Pablo Stanley"),
+    "lorelei": ("CC0 1.0", "Lisa Wischofsky"),
+    "notionists": ("CC0 1.0", "Zoish"),
+    "pixel-art": ("CC0 1.0", "DiceBear"),
+    "voxel-art": ("CC0 1.0", "DiceBear"),
+    "cutouts": ("CC0 1.0", "DiceBear"),
+    "personas": ("CC BY 4.0", "Draftbit - draftbit.com"),
+    "toon-head": ("CC BY 4.0", "Johan Melin"),
+    "micah": ("CC BY 4.0", "Micah Lanier"),
+    "adventurer": ("CC BY 4.0", "Lisa Wischofsky"),
+    "big-smile": ("CC BY 4.0", "Ashley Seo"),
+}
+_CHUNK = 1000  # faces per cache file: what an interrupt costs at most, about five seconds of rendering
+_DISTRIBUTIONS = ("dicebear-core", "dicebear-styles", "resvg-py")
+
+
+def avatar_styles() -> dict[str, str]:
+    """The styles that `avatars` accepts -> licence and creator, as in "CC BY 4.0, Micah Lanier".
+
+    CC0 asks for nothing; whoever publishes images of a CC BY style names its creator beside them.
+    """
+    return {style: f"{licence}, {creator}" for style, (licence, creator) in _STYLES.items()}
+
+
+def avatars(
+    n: int, size: int = 64, seed: int = 0, style: str = "open-peeps", *, progress: bool = True
+) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
+    """The first n faces of a fixed, endless sequence.
+
+    Face i depends on (style, size, seed, i) alone: asking for more faces appends, other seeds give other faces.
+    The first request renders (about 5 ms a face) with a progress bar; later ones read the cache folder.
+
+    Args:
+        n: number of faces, >= 1.
+        size: width and height in pixels, 8 .. 1024.
+        seed: of the sequence.
+        style: one of `avatar_styles()`. The default, Open Peeps, is CC0 and has 48 heads, 30 expressions, and
+            glasses, facial hair and masks of which most faces have none.
+            Heads, expressions and colours combine to 50,400 faces, so that a large sample has repetitions (about
+            1 % at n = 2,500).
+        progress: show a bar while rendering.
+
+    Returns:
+        x: float32 (n, 3, size, size) in [-1, 1], on white unless the style draws a background.
+        attributes: column -> array of n strings. A part's column holds the name of its variant, "none" if this
+            face lacks it; a colour's column ("skin_color") its hexadecimal value, "none" if nothing is drawn in
+            it. For the default: accessories, expression, facial_hair, head, mask, clothing_color,
+            head_contrast_color, skin_color and glasses. The last ("none", "glasses", "sunglasses", or a
+            variant's name in a style with glasses of its own) exists in all styles that have glasses.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong type or out of range, or an unknown style.
+        ImportError: the rendering libraries are not installed; says which command installs them.
+    """
+    n, seed = whole("n", n), seed_number("seed", seed)
+    size = whole("size", size, at_least=8, at_most=1024)
+    style = choice("style", style, _STYLES)
+    if not isinstance(progress, bool):
+        raise TypeError(f"progress must be True or False; received {progress!r}")
+    renderer = _Renderer(style, size, seed)
+    folder = cache_folder() / "avatars" / f"{style}-{size}-{seed}-{renderer.fingerprint()}"
+    files = [folder / f"{start:07d}.sealed" for start in range(0, n, _CHUNK)]
+    wanted = [min(_CHUNK, n - number * _CHUNK) for number in range(len(files))]
+    chunks = [_load(file, renderer) for file in files]
+
+    missing = sum(max(0, want - len(chunk["images"])) for want, chunk in zip(wanted, chunks, strict=True))
+    if missing:
+        quiet = not progress or missing < _CHUNK // 4  # about a second: no bar for that
+        with progress_bar(missing, f"rendering {style}", unit=" faces", quiet=quiet) as bar:
+            for number, (file, want) in enumerate(zip(files, wanted, strict=True)):
+                have = len(chunks[number]["images"])
+                if have >= want:
+                    continue
+                faces = []
+                for i in range(number * _CHUNK + have, number * _CHUNK + want):
+                    faces.append(renderer(i))
+                    bar.update()
+                chunks[number] = _append(chunks[number], faces, renderer)
+                _save(file, chunks[number])
+    merged = {
+        key: np.concatenate([chunk[key][:want] for chunk, want in zip(chunks, wanted, strict=True)])
+        for key in ("images", *renderer.columns)
+    }
+    return from_uint8(merged.pop("images")), merged
+
+
+class _Renderer:
+    """Draws face i of one sequence: called with i, gives (uint8 (size, size, 3), its attributes)."""
+
+    def __init__(self, style: str, size: int, seed: int) -> None:
+        try:
+            from dicebear import Avatar, Style
+            from resvg_py import svg_to_bytes
+
+            source = importlib.resources.files("dicebear_styles").joinpath(f"{style}.json")
+            self.definition: bytes = source.read_bytes()
+        except ImportError as error:
+            raise ImportError(
+                f"avatars() renders with dicebear-core, dicebear-styles and resvg-py, and {error.name or error} "
+                'is not installed; install all three with: pip install "course_lib[avatars]"  '
+                '(in a clone: pip install -e ".[avatars]")'
+            ) from error
+        parsed = json.loads(self.definition)
+        # Built when the first face is drawn: it validates the whole definition, which a cached set need not wait for.
+        self._make_style = functools.cache(lambda: Style(parsed))
+        self._avatar, self._rasterise = Avatar, svg_to_bytes
+        self._size, self._seed = size, seed
+        self._options, self._derives_glasses = _varying(parsed)
+        self.columns = [*self._options, *(["glasses"] if self._derives_glasses else [])]
+
+    def fingerprint(self) -> str:
+        """Changes whenever another version of a library or style could draw other pixels."""
+        versions = [importlib.metadata.version(name) for name in _DISTRIBUTIONS]
+        text = json.dumps([*versions, hashlib.sha256(self.definition).hexdigest()])
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def __call__(self, i: int) -> tuple[np.ndarray, dict[str, str]]:
+        from PIL import Image
+
+        avatar = self._avatar(self._make_style(), {"seed": f"{self._seed}-{i}"})
+        # Without system fonts and with a fixed background the pixels depend on nothing outside.
+        png = self._rasterise(
+            svg_string=avatar.to_string(),
+            width=self._size,
+            height=self._size,
+            skip_system_fonts=True,
+            background="white",
+        )
+        with Image.open(io.BytesIO(png)) as image:
+            pixels = np.asarray(image.convert("RGB"))  # (size, size, 3)
+        options = avatar.to_json()["options"]
+        row = {column: _text(options.get(key)) for column, key in self._options.items()}
+        if self._derives_glasses:
+            worn = [value for value in row.values() if "glasses" in value.lower()]
+            row["glasses"] = worn[0].rstrip("0123456789") if worn else "none"
+        return pixels, row
+
+    def empty(self) -> dict[str, np.ndarray]:
+        """A chunk of no faces."""
+        images = np.empty((0, self._size, self._size, 3), np.uint8)
+        return {"images": images, **{column: np.empty(0, "U1") for column in self.columns}}
+
+
+def _varying(definition: dict[str, Any]) -> tuple[dict[str, str], bool]:
+    """Column -> name among the resolved options, for all that differs between faces of a style.
+
+    Read from the definition and not from the faces, so that the columns do not depend on n. The second value
+    tells whether glasses are worn as a variant of another part, so that a column of their own is to be derived.
+    """
+    columns: dict[str, str] = {}
+    glasses = False
+    for name, part in definition["components"].items():
+        variants = list(part["variants"])
+        if len(variants) > 1 or part.get("probability", 100) < 100:
+            columns[_snake(name)] = f"{name}Variant"
+        glasses |= any("glasses" in variant.lower() for variant in variants)
+    for name, colour in definition.get("colors", {}).items():
+        if len(colour["values"]) > 1:
+            columns[f"{_snake(name)}_color"] = f"{name}Color"
+    return columns, glasses and "glasses" not in columns
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
+
+
+def _text(value: object) -> str:
+    """An option as one word: a variant's name, the colour of a one-element list, "none" if absent."""
+    if isinstance(value, list):
+        return "+".join(str(item) for item in value) or "none"
+    return "none" if value is None else str(value)
+
+
+def _append(
+    chunk: dict[str, np.ndarray], faces: list[tuple[np.ndarray, dict[str, str]]], renderer: _Renderer
+) -> dict[str, np.ndarray]:
+    images = np.concatenate([chunk["images"], np.stack([pixels for pixels, _ in faces])])
+    rows = [row for _, row in faces]
+    return {
+        "images": images,
+        **{
+            column: np.concatenate([chunk[column], np.array([row[column] for row in rows])])
+            for column in renderer.columns
+        },
+    }
+
+
+def _load(file: Path, renderer: _Renderer) -> dict[str, np.ndarray]:
+    """A chunk from the cache, or an empty one if the file is absent, damaged or of another make."""
+    chunk, empty = load_sealed(file), renderer.empty()
+    if chunk is None or set(chunk) != set(empty):
+        return empty
+    images = chunk["images"]
+    if images.dtype != np.uint8 or images.shape[1:] != empty["images"].shape[1:]:
+        return empty
+    return chunk if all(len(column) == len(images) for column in chunk.values()) else empty
+
+
+def _save(file: Path, chunk: dict[str, np.ndarray]) -> None:
+    try:
+        save_sealed(file, chunk)
+    except OSError as error:  # a full disk: the faces are there all the same
+        warnings.warn(f"rendered faces could not be cached in {file}: {error}", stacklevel=3)

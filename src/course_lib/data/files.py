@@ -1,0 +1,241 @@
+"""Where the course's files live, and how they are read and written without ever trusting a broken one.
+
+Two folders: `data_folder()`, the repository's own `data/`, read-only in spirit and listed with a sha256 per
+file in `data/README.md`; and `cache_folder()`, for what can be made or downloaded again. The table in
+`data/README.md` is the single source of truth: the reader sees the same numbers as the code checks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import tempfile
+import warnings
+from pathlib import Path, PurePosixPath
+
+_HASH_CELL = re.compile(r"`([0-9a-f]{64})`")
+_PATH_CELL = re.compile(r"`([^`|]+)`")
+
+# Files whose hash was found right in this process, by (path, mtime, size, sha256): a second read skips the hash.
+_verified: set[tuple[str, int, int, str]] = set()
+# The temporary folder that stands in for a cache folder that cannot be written, so that it is made once.
+_stand_ins: dict[Path, Path] = {}
+
+
+class DataFileError(OSError):
+    """A file of the course is missing, truncated, altered or not listed in data/README.md."""
+
+
+def data_folder() -> Path:
+    """The repository's `data/` folder, or the folder named by the environment variable COURSE_DATA.
+
+    Raises:
+        DataFileError: there is none, as when course_lib was installed without its repository.
+    """
+    named = os.environ.get("COURSE_DATA")
+    folder = Path(named).expanduser() if named else Path(__file__).resolve().parents[3] / "data"
+    if not (folder / "README.md").is_file():
+        where = "COURSE_DATA names" if named else "beside the library's source, expected"
+        raise DataFileError(
+            f"the course's data folder was not found: {where} {folder}, which has no README.md. "
+            "Clone the whole repository and install from the clone (pip install -e .), "
+            "or set COURSE_DATA to the clone's data folder"
+        )
+    return folder
+
+
+def checksums() -> dict[str, str]:
+    """The table of data/README.md: path relative to the data folder -> sha256 in hexadecimal.
+
+    A row counts if its first cell is a path in backticks and one of the others a 64-digit hexadecimal number
+    in backticks.
+
+    Raises:
+        DataFileError: the same path is listed twice with different checksums.
+    """
+    readme = data_folder() / "README.md"
+    table: dict[str, str] = {}
+    for line in readme.read_text(encoding="utf-8").splitlines():
+        row = _parse_row(line)
+        if row is None:
+            continue
+        path, digest = row
+        if table.setdefault(path, digest) != digest:
+            raise DataFileError(
+                f"{readme} lists {path} twice, with sha256 {table[path]} and {digest}; delete the wrong row"
+            )
+    return table
+
+
+def read_verified(relative_path: str) -> bytes:
+    """The bytes of a file of the data folder, given only if its sha256 is the one in data/README.md.
+
+    Each file is hashed once per process, and again if its size or modification time changed.
+
+    Args:
+        relative_path: path below the data folder with forward slashes, as in "images/coffee.png".
+
+    Raises:
+        TypeError: not a string.
+        ValueError: an absolute path, or one that leaves the data folder.
+        DataFileError: the file is not in the table, missing, truncated or altered; the message names the
+            file, the expected and the found sha256, and the command that restores it.
+    """
+    path = data_folder() / _inside(relative_path)
+    expected = checksums().get(relative_path)
+    if expected is None:
+        raise DataFileError(
+            f"{relative_path} is not listed in {data_folder() / 'README.md'}, so it cannot be verified; "
+            "check the name, or add a row with its sha256"
+        )
+    restore = f"restore it with: git checkout -- data/{relative_path}  (or clone the repository again)"
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            content = file.read()
+    except OSError as error:
+        reason = "the file is missing" if isinstance(error, FileNotFoundError) else str(error)
+        raise DataFileError(f"{path}: expected sha256 {expected}, found none: {reason}; {restore}") from error
+    key = (str(path), status.st_mtime_ns, len(content), expected)
+    if key not in _verified:
+        found = hashlib.sha256(content).hexdigest()
+        if found != expected:
+            raise DataFileError(
+                f"{path} is truncated or altered ({len(content)} bytes): "
+                f"expected sha256 {expected}, found {found}; {restore}"
+            )
+        _verified.add(key)
+    return content
+
+
+def record_checksum(relative_path: str, *, origin: str, licence: str) -> str:
+    """Lists a file of the data folder in data/README.md, or updates its row, and returns its sha256.
+
+    For those who make data files (a new checkpoint, say); what only reads data never calls it.
+
+    Raises:
+        TypeError, ValueError: as `read_verified`; also an origin or licence that would break the table.
+        DataFileError: the file does not exist.
+    """
+    for name, text in (("origin", origin), ("licence", licence)):
+        if not isinstance(text, str):
+            raise TypeError(f"{name} must be a string; received {type(text).__name__}")
+        if not text.strip() or "|" in text or "\n" in text:
+            raise ValueError(f"{name} must be one non-empty line without '|'; received {text!r}")
+    path = data_folder() / _inside(relative_path)
+    if not path.is_file():
+        raise DataFileError(f"{path} does not exist, so it has no checksum to record; write it first")
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    new = f"| `{relative_path}` | {origin} | {licence} | `{digest}` | {len(content):,} |"
+    readme = data_folder() / "README.md"
+    lines = readme.read_text(encoding="utf-8").splitlines()
+    rows = [number for number, line in enumerate(lines) if _parse_row(line) is not None]
+    same = [number for number in rows if (_parse_row(lines[number]) or ("",))[0] == relative_path]
+    if same:
+        lines[same[0]] = new
+    elif rows:
+        lines.insert(rows[-1] + 1, new)
+    else:
+        lines += [
+            "",
+            "| file | origin | licence | sha256 | bytes |",
+            "|---|---|---|---|---|",
+            new,
+        ]
+    write_atomically(readme, ("\n".join(lines) + "\n").encode())
+    return digest
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Writes `content` so that a reader sees the old file or the whole new one, never a part.
+
+    The bytes go to a temporary name in the same folder (made if absent), are flushed to the disk, and take
+    the final name in one step. If anything fails the temporary file is removed and the old one stays.
+
+    Returns:
+        the path written.
+
+    Raises:
+        TypeError: `content` is not bytes-like, or `path` not a path.
+        OSError: the folder cannot be written.
+    """
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise TypeError(f"content must be bytes; received {type(content).__name__}")
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be a string or a Path; received {type(path).__name__}")
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Hidden and random: no reader looks for this name, and two writers never share it.
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # without it a power cut could keep the new name and lose the bytes
+        os.replace(temporary, target)
+    except BaseException:  # an interrupt (Ctrl-C, kernel stopped) must clean up too
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    return target
+
+
+def cache_folder() -> Path:
+    """A writable folder for what can be rendered or downloaded again; made if absent.
+
+    The environment variable COURSE_CACHE names it; else it is ~/.cache/generative-modelling-course. If it
+    cannot be written, a temporary folder stands in for it until the process ends, with one warning.
+    """
+    named = os.environ.get("COURSE_CACHE")
+    try:
+        wanted = Path(named).expanduser() if named else Path.home() / ".cache" / "generative-modelling-course"
+    except RuntimeError:  # an account without a home folder
+        wanted = Path(os.sep) / ".cache" / "generative-modelling-course"
+    problem = _why_not_writable(wanted)
+    if problem is None:
+        return wanted
+    if wanted not in _stand_ins or not _stand_ins[wanted].is_dir():
+        _stand_ins[wanted] = Path(tempfile.mkdtemp(prefix="generative-modelling-course-"))
+        warnings.warn(
+            f"the cache folder {wanted} cannot be written ({problem}); using {_stand_ins[wanted]} for now. "
+            "Set COURSE_CACHE to a folder you can write, to keep what is cached",
+            stacklevel=2,
+        )
+    return _stand_ins[wanted]
+
+
+def _why_not_writable(folder: Path) -> str | None:
+    """None if a file can be made in `folder` (made if absent), else the system's reason."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Permission bits do not tell (read-only mounts, quotas): try it.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _inside(relative_path: str) -> PurePosixPath:
+    """`relative_path` if it stays below the folder that it will be joined to."""
+    if not isinstance(relative_path, str):
+        raise TypeError(f"relative_path must be a string; received {type(relative_path).__name__}")
+    path = PurePosixPath(relative_path)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in relative_path:
+        raise ValueError(
+            "relative_path must be a path below the data folder with forward slashes, such as "
+            f"'images/coffee.png'; received {relative_path!r}"
+        )
+    return path
+
+
+def _parse_row(line: str) -> tuple[str, str] | None:
+    """(path, sha256) of a row of the table, None for any other line."""
+    cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+    path = _PATH_CELL.fullmatch(cells[0])
+    digests = [match for cell in cells[1:] if (match := _HASH_CELL.fullmatch(cell))]
+    return (path[1], digests[0][1]) if path and digests else None

@@ -1,0 +1,107 @@
+"""Point sets in the plane: small enough to see a whole distribution, and each mode of it.
+
+`ring` and `grid` are the mixtures of Gaussians on which mode collapse is usually shown (L. Metz et al.,
+"Unrolled generative adversarial networks", 2017); `two_moons` is scikit-learn's `make_moons` shape.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from course_lib.checks import real, seed_number, whole
+
+
+def ring(
+    n: int, *, modes: int = 8, radius: float = 2.0, std: float = 0.02, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draws from an equal mixture of isotropic Gaussians on a circle about the origin.
+
+    Args:
+        n: number of points, >= 1.
+        modes: number of Gaussians, >= 1.
+        radius: of the circle, > 0.
+        std: standard deviation of each Gaussian along each axis, >= 0.
+        seed: of the draws.
+
+    Returns:
+        points: float32 (n, 2).
+        mode: int64 (n,), the Gaussian that each point came from, an index into `ring_centres`.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong type, out of range, NaN or infinite.
+    """
+    return _mixture(n, ring_centres(modes=modes, radius=radius), std, seed)
+
+
+def grid(
+    n: int, *, side: int = 5, spacing: float = 2.0, std: float = 0.05, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draws from an equal mixture of side x side isotropic Gaussians on a square grid about the origin.
+
+    Args:
+        n: number of points, >= 1.
+        side: Gaussians along each axis, >= 1.
+        spacing: distance of neighbouring centres, > 0.
+        std: standard deviation of each Gaussian along each axis, >= 0.
+        seed: of the draws.
+
+    Returns:
+        points: float32 (n, 2).
+        mode: int64 (n,), the Gaussian that each point came from, an index into `grid_centres`.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong type, out of range, NaN or infinite.
+    """
+    return _mixture(n, grid_centres(side=side, spacing=spacing), std, seed)
+
+
+def two_moons(n: int, *, noise: float = 0.05, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draws from two interleaved half circles of radius 1, each with probability one half.
+
+    Moon 0 is the upper half of the circle about (0, 0), moon 1 the lower half of the circle about (1, 1/2).
+
+    Args:
+        n: number of points, >= 1.
+        noise: standard deviation, along each axis, of the Gaussian noise added, >= 0.
+        seed: of the draws.
+
+    Returns:
+        points: float32 (n, 2).
+        moon: int64 (n,), 0 or 1.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong type, out of range, NaN or infinite.
+    """
+    n, noise = whole("n", n), real("noise", noise)
+    generator = torch.Generator().manual_seed(seed_number("seed", seed))
+    moon = torch.randint(2, (n,), generator=generator)  # (n,)
+    angle = math.pi * torch.rand(n, generator=generator)  # (n,) uniform along the arc
+    upper = torch.stack([angle.cos(), angle.sin()], dim=1)  # (n, 2)
+    lower = torch.stack([1.0 - angle.cos(), 0.5 - angle.sin()], dim=1)  # (n, 2)
+    clean = torch.where(moon[:, None] == 0, upper, lower)
+    return clean + noise * torch.randn(n, 2, generator=generator), moon
+
+
+def ring_centres(*, modes: int = 8, radius: float = 2.0) -> torch.Tensor:
+    """The means of `ring`'s Gaussians, counter-clockwise from (radius, 0): float32 (modes, 2)."""
+    modes, radius = whole("modes", modes), real("radius", radius, positive=True)
+    angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes  # (modes,)
+    return (radius * torch.stack([angle.cos(), angle.sin()], dim=1)).to(torch.float32)
+
+
+def grid_centres(*, side: int = 5, spacing: float = 2.0) -> torch.Tensor:
+    """The means of `grid`'s Gaussians, from the lower left, row by row: float32 (side * side, 2)."""
+    side, spacing = whole("side", side), real("spacing", spacing, positive=True)
+    line = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) * spacing  # (side,) about 0
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([x.reshape(-1), y.reshape(-1)], dim=1).to(torch.float32)
+
+
+def _mixture(n: int, centres: torch.Tensor, std: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """n draws from the equal mixture of N(centre, std^2 I); centres (modes, 2)."""
+    n, std = whole("n", n), real("std", std)
+    generator = torch.Generator().manual_seed(seed_number("seed", seed))
+    mode = torch.randint(len(centres), (n,), generator=generator)  # (n,)
+    return centres[mode] + std * torch.randn(n, 2, generator=generator), mode

@@ -1,0 +1,64 @@
+"""Concentric discs ("syn-circles"): images with exactly one degree of freedom, their radius.
+
+Each of the 32 classes is a white disc of another diameter in the middle of a black 64 x 64 image, and all
+images of a class are identical. So the data set is one-dimensional although an image has 4,096 pixels, the L2
+distance of two images is a function of the two areas alone, and a perfect generator must hit 32 points.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from course_lib.checks import seed_number, whole
+
+
+def discs(
+    n: int | None = None, *, size: int = 64, n_radii: int = 32, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Centred white discs on black.
+
+    Args:
+        n: how many images to draw, each with a radius chosen uniformly; None gives each radius once, from the
+            smallest to the largest.
+        size: width and height in pixels, >= 2.
+        n_radii: number of radii, at most size // 2 so that no two discs share all their pixels.
+        seed: of the draws; without effect if n is None.
+
+    Returns:
+        x: float32 (N, 1, size, size), each pixel -1 (black) or +1 (white); N is n, or n_radii if n is None.
+        radius_index: int64 (N,), 0 .. n_radii - 1, an index into `disc_radii(size, n_radii)`.
+
+    Raises:
+        TypeError, ValueError: an argument that is not a whole number, or out of range.
+    """
+    size, n_radii = _check(size, n_radii)
+    seed = seed_number("seed", seed)
+    if n is None:
+        index = torch.arange(n_radii)
+    else:
+        generator = torch.Generator().manual_seed(seed)
+        index = torch.randint(n_radii, (whole("n", n),), generator=generator)  # (N,)
+    offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2  # (size,) pixel centres, 0 = middle
+    distance = torch.sqrt(offset[:, None] ** 2 + offset[None, :] ** 2)  # (size, size)
+    white = distance < disc_radii(size, n_radii)[:, None, None]  # (n_radii, size, size)
+    templates = white.to(torch.float32).mul_(2.0).sub_(1.0).unsqueeze(1)  # (n_radii, 1, size, size)
+    return templates[index], index
+
+
+def disc_radii(size: int = 64, n_radii: int = 32) -> torch.Tensor:
+    """The radii that `discs` uses, in pixels: n_radii equal steps up to the half width.
+
+    Returns:
+        float64 (n_radii,), increasing, the last one size / 2.
+
+    Raises:
+        TypeError, ValueError: as `discs`.
+    """
+    size, n_radii = _check(size, n_radii)
+    return torch.arange(1, n_radii + 1, dtype=torch.float64) * (size / 2) / n_radii
+
+
+def _check(size: int, n_radii: int) -> tuple[int, int]:
+    size = whole("size", size, at_least=2)
+    # Steps of at least one pixel: along the middle row every ring then gains a pixel centre.
+    return size, whole("n_radii", n_radii, at_most=size // 2)

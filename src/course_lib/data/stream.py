@@ -1,0 +1,199 @@
+"""An endless stream of shuffled minibatches from data that lies on the device already.
+
+The course's data sets fit into any GPU's memory. Once they are there, a minibatch is one indexing operation;
+worker processes and copies per step, which a DataLoader is made for, would only slow the training down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from course_lib.checks import whole
+
+_KEYS = (
+    "size",
+    "batch",
+    "drop_last",
+    "position",
+    "epoch",
+    "images_seen",
+    "epoch_start",
+    "generator",
+)
+
+
+class Stream:
+    """Shuffled minibatches without end: each pass over the data is a fresh permutation.
+
+    >>> stream = Stream(x, y, batch=64)
+    >>> for step, (x_batch, y_batch) in zip(range(1000), stream): ...
+
+    Args:
+        x: tensor (N, ...), N >= 1; floating-point values must be finite.
+        *others: further tensors (N, ...), indexed alike (labels, say).
+        batch: images per minibatch, 1 .. N.
+        generator: source of the permutations, on the stream's device; may be shared with other draws. None
+            makes one seeded with 0, so that a stream is the same each time.
+        device: where to keep the data and yield the batches; None leaves them on x's device.
+        drop_last: if N is no multiple of `batch`, True leaves out the rest of each permutation (all batches
+            are equal, as batch normalisation likes them), False yields it as a shorter batch.
+
+    Attributes:
+        images_seen: images yielded so far: the course's measure of training progress.
+        epoch: passes over the data that have begun.
+
+    Raises:
+        TypeError: not tensors, or a generator or batch of the wrong type.
+        ValueError: empty or scalar tensors, differing lengths or devices, NaN or infinite values, a batch out
+            of range, a generator on another device.
+    """
+
+    def __init__(
+        self,
+        x: torch.Tensor,
+        *others: torch.Tensor,
+        batch: int,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+        drop_last: bool = True,
+    ) -> None:
+        tensors = (x, *others)
+        for number, tensor in enumerate(tensors):
+            _check_tensor(f"tensor {number}", tensor, len(x) if number else None)
+        if not isinstance(drop_last, bool):
+            raise TypeError(f"drop_last must be True or False; received {drop_last!r}")
+        if not isinstance(generator, torch.Generator | None):
+            raise TypeError(
+                f"generator must be a torch.Generator or None; received {type(generator).__name__}"
+            )
+        self.batch = whole("batch", batch, at_most=len(x))
+        self.drop_last = drop_last
+        target = x.device if device is None else torch.device(device)
+        self.tensors = tuple(tensor.to(target) for tensor in tensors)
+        self.device = self.tensors[0].device  # with its index: "cuda" has become "cuda:0"
+        if generator is None:
+            generator = torch.Generator(self.device).manual_seed(0)
+        elif generator.device.type != self.device.type:
+            raise ValueError(
+                f"the generator must be on the data's device {self.device}; received one on "
+                f"{generator.device}. Make it with torch.Generator({str(self.device)!r})"
+            )
+        self.generator = generator
+        self.images_seen = 0
+        self.epoch = 0
+        self._order: torch.Tensor | None = None  # (N,) this pass's permutation
+        self._position = 0  # of the next batch in it
+        self._epoch_start = generator.get_state()
+
+    @property
+    def size(self) -> int:
+        """N, the number of images."""
+        return len(self.tensors[0])
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in one pass over the data."""
+        return self.size // self.batch if self.drop_last else -(-self.size // self.batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The stream itself: a second loop goes on where the first stopped."""
+        return self
+
+    def __next__(self) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """The next minibatch: a tensor (batch, ...) if the stream has one tensor, else a tuple of them."""
+        left = self.size - self._position
+        if self._order is None or left < (self.batch if self.drop_last else 1):
+            self._epoch_start = self.generator.get_state()
+            self._order = self._permutation()
+            self._position = 0
+            self.epoch += 1
+        rows = self._order[self._position : self._position + self.batch]  # (batch,)
+        self._position += len(rows)
+        self.images_seen += len(rows)
+        batches = tuple(tensor[rows] for tensor in self.tensors)
+        return batches if len(batches) > 1 else batches[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on exactly here in another process: whole numbers and two byte tensors.
+
+        The permutation itself is not stored but drawn again from the generator's state at its start.
+        """
+        return {
+            "size": self.size,
+            "batch": self.batch,
+            "drop_last": self.drop_last,
+            "position": self._position,
+            "epoch": self.epoch,
+            "images_seen": self.images_seen,
+            "epoch_start": self._epoch_start.clone(),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where the stream that gave `state` was; also sets the generator's state.
+
+        Raises:
+            TypeError: not a mapping.
+            ValueError: keys missing, values out of range, or the state of a stream over another number of
+                images, with another batch or drop_last. The stream is unchanged then.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a mapping as state_dict() gives; received {type(state).__name__}")
+        missing = [key for key in _KEYS if key not in state]
+        if missing:
+            raise ValueError(f"state must have the keys {', '.join(_KEYS)}; missing {', '.join(missing)}")
+        for key, own in (
+            ("size", self.size),
+            ("batch", self.batch),
+            ("drop_last", self.drop_last),
+        ):
+            if state[key] != own:
+                raise ValueError(
+                    f"the state is of a stream with {key} = {state[key]!r}, this one has {own!r}; "
+                    "make the stream with the same data and arguments as before"
+                )
+        position = whole("state['position']", state["position"], at_least=0, at_most=self.size)
+        epoch = whole("state['epoch']", state["epoch"], at_least=0)
+        images_seen = whole("state['images_seen']", state["images_seen"], at_least=0)
+        before = self.generator.get_state()
+        try:
+            self.generator.set_state(state["epoch_start"].cpu())
+            order = self._permutation() if epoch else None
+            self.generator.set_state(state["generator"].cpu())
+        except (AttributeError, RuntimeError, TypeError) as error:
+            self.generator.set_state(before)
+            raise ValueError(
+                f"state['epoch_start'] and state['generator'] must be states of a generator on "
+                f"{self.device.type}; received others ({error})"
+            ) from error
+        self._order, self._position, self._epoch_start = (
+            order,
+            position,
+            state["epoch_start"].cpu().clone(),
+        )
+        self.epoch, self.images_seen = epoch, images_seen
+
+    def _permutation(self) -> torch.Tensor:
+        """A fresh order of the rows, made on the device: int64 (N,)."""
+        return torch.randperm(self.size, generator=self.generator, device=self.device)
+
+
+def _check_tensor(name: str, tensor: object, length: int | None) -> None:
+    """A non-empty finite tensor whose first dimension is `length` (any if None)."""
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor (N, ...); received {type(tensor).__name__}")
+    if tensor.dim() == 0 or tensor.numel() == 0:
+        raise ValueError(
+            f"{name} must be non-empty, (N, ...) with N >= 1; received shape {tuple(tensor.shape)}"
+        )
+    if length is not None and len(tensor) != length:
+        raise ValueError(
+            f"all tensors must have as many rows as the first, {length}; {name} has {len(tensor)}"
+        )
+    # The sum is not finite if any term is not; only if it overflowed too is the slower look needed.
+    if tensor.is_floating_point() and not tensor.sum().isfinite() and not tensor.isfinite().all():
+        bad = int((~tensor.isfinite()).sum())
+        raise ValueError(f"{name} must be finite; received {bad} values that are NaN or infinite")
