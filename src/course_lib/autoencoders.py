@@ -106,10 +106,7 @@ class ProbabilisticPCA:
         self.mean = checks.tensor("mean", mean, "(D,)").double()
         self.W = checks.tensor("W", W, f"({len(mean)}, k)").double()
         if not (math.isfinite(noise) and noise > 0):
-            raise ValueError(
-                f"noise: expected a positive variance, got {noise}; with no variance left outside the k components "
-                "the density is infinite: use fewer components or more samples"
-            )
+            raise ValueError(f"noise: expected a positive variance, got {noise}")
         self.noise, self.sample_shape = float(noise), tuple(sample_shape)
         k = self.W.shape[1]
         # M = WᵀW + σ²I is k x k, and all that is needed of C's inverse (Woodbury) and determinant (Sylvester).
@@ -132,6 +129,11 @@ class ProbabilisticPCA:
         pca = PCA.fit(flat, k)
         eigenvalues = pca.spectrum * (n - 1) / n
         noise = float(eigenvalues[k:].sum() / (d - k))
+        if noise <= 1e-14 * float(eigenvalues[0]):  # zero up to rounding
+            raise ValueError(
+                f"x: expected variance outside the {k} components, got {noise:.1e}, and with none the density is "
+                "infinite; use fewer components or more samples"
+            )
         scale = (eigenvalues[:k] - noise).clamp(min=0).sqrt()
         return cls(pca.mean, pca.components.T * scale, noise, shape)
 

@@ -1,0 +1,108 @@
+"use strict";
+
+/* What the pages need beyond the theme: names for controls that have none, and a bridge from the widgets' MathJax 2
+   call to the MathJax 3 of the page. Runs after MathJax and before the widgets are drawn. */
+(() => {
+  const bridgeMathJax = () => {
+    const mathjax = window.MathJax;
+    if (!mathjax || !mathjax.typesetPromise || mathjax.Hub) return;
+    mathjax.Hub = {
+      Queue: (...jobs) => {
+        const elements = jobs.filter((job) => job[0] === "Typeset" && job[2]).map((job) => job[2]);
+        if (elements.length) mathjax.typesetPromise(elements);
+      },
+    };
+  };
+
+  const text = (element) => (element ? element.textContent.trim().replace(/\s+/g, " ") : "");
+
+  const setName = (element, name) => {
+    if (name && element.getAttribute("aria-label") !== name) element.setAttribute("aria-label", name);
+  };
+
+  /* A slider is called what its visible label says. */
+  const nameSliders = (root) => {
+    for (const widget of root.querySelectorAll(".widget-inline-hbox")) {
+      const label = widget.querySelector(".widget-label");
+      const name = text(label);
+      if (label && label.getAttribute("title") === "null") label.removeAttribute("title");
+      for (const handle of widget.querySelectorAll(".noUi-handle")) setName(handle, name);
+      for (const readout of widget.querySelectorAll(".widget-readout[contenteditable]")) {
+        readout.setAttribute("role", "textbox");
+        setName(readout, name && `${name}, value`);
+      }
+    }
+  };
+
+  /* jupyterquiz: a number field is called what its question asks; feedback is announced. */
+  const nameQuizzes = (root) => {
+    for (const quiz of root.querySelectorAll(".Quiz")) {
+      const question = text(quiz.querySelector("[id^='qDiv'], .QuizQn, :scope > div > div"));
+      quiz.setAttribute("role", "group");
+      setName(quiz, question || "Question");
+      for (const input of quiz.querySelectorAll("input.Input-text")) setName(input, question || "Your answer");
+      for (const feedback of quiz.querySelectorAll(".Feedback, [id^='fb']")) feedback.setAttribute("role", "status");
+    }
+  };
+
+  /* What scrolls sideways in its own box can be reached and scrolled by keyboard. */
+  const SCROLLERS =
+    "div.math, mjx-container[display='true'], .pst-scrollable-table-container, .bd-content pre, div.cell_output .output";
+  const sizes = new ResizeObserver(() => tidySoon());
+  const reachScrollers = () => {
+    for (const box of document.querySelectorAll(SCROLLERS)) {
+      sizes.observe(box);
+      const scrolls = box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible";
+      if (scrolls && !box.hasAttribute("tabindex")) {
+        box.setAttribute("tabindex", "0");
+        box.dataset.courseScroller = "";
+      } else if (!scrolls && "courseScroller" in box.dataset) {
+        box.removeAttribute("tabindex");
+        delete box.dataset.courseScroller;
+      }
+    }
+  };
+
+  /* The theme leaves the logo outside every landmark and the search buttons without a name. */
+  const nameTheme = () => {
+    const logo = document.querySelector(".sidebar-primary-item .navbar-brand");
+    if (logo) {
+      logo.parentElement.setAttribute("role", "region");
+      setName(logo.parentElement, "Title");
+    }
+    for (const button of document.querySelectorAll("button.search-button, button.search-button-field")) {
+      setName(button, "Search");
+    }
+  };
+
+  /* A bibliography is marked as a list whose entries are none: let it be a plain group. */
+  const mendLists = () => {
+    for (const list of document.querySelectorAll(".citation-list[role='list']")) list.removeAttribute("role");
+  };
+
+  let waiting = false;
+  const tidy = () => {
+    waiting = false;
+    nameSliders(document);
+    nameQuizzes(document);
+    reachScrollers();
+  };
+  const tidySoon = () => {
+    if (!waiting) {
+      waiting = true;
+      setTimeout(tidy, 50);
+    }
+  };
+
+  bridgeMathJax();
+  document.addEventListener("DOMContentLoaded", () => {
+    bridgeMathJax();
+    nameTheme();
+    mendLists();
+    tidy();
+    const main = document.querySelector("main") || document.body;
+    new MutationObserver(tidySoon).observe(main, { childList: true, subtree: true, characterData: true });
+  });
+  window.addEventListener("load", tidySoon);
+  window.addEventListener("resize", tidySoon);
+})();

@@ -1,0 +1,39 @@
+"""The one setup cell that every notebook starts with."""
+
+from __future__ import annotations
+
+CELL_ID = "setup"
+TAGS = ["setup", "hide-cell"]
+
+_TEMPLATE = """\
+# Setup, the same in every chapter. On Colab it fetches the course; anywhere else it only imports.
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+if "google.colab" in sys.modules and importlib.util.find_spec("course_lib") is None:
+    url = "{url}"
+    folder = Path(url.rsplit("/", 1)[1]).resolve()
+    steps = [["git", "clone", "--quiet", "--depth", "1", url, str(folder)]] if not folder.exists() else []
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    steps += [[*pip, "--editable", f"{{folder}}[notebooks]"]]
+    for step in steps:
+        done = subprocess.run(step, capture_output=True, text=True)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or ["nothing"]
+            said = next((line for line in lines if line.startswith(("fatal", "ERROR"))), lines[-1])
+            remedy = f"check the network, delete {{folder}} if it exists, run this cell again"
+            raise RuntimeError(f"expected to set up the course from {{url}}; {{step[0]}} said: {{said}}; {{remedy}}")
+    sys.path.insert(0, str(folder / "src"))
+    importlib.invalidate_caches()
+
+from course_lib import training
+
+rt = training.Runtime()  # device (CUDA, MPS or CPU), budget, seed
+print(rt)"""
+
+
+def setup_source(url: str) -> str:
+    """The cell's text for a repository; nothing else in it may vary."""
+    return _TEMPLATE.format(url=url)
