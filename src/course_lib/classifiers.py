@@ -160,7 +160,9 @@ class GaussianClassifier:
         else:
             covariances = scatters / (counts - 1).view(-1, 1, 1)
         sphere = covariances.diagonal(dim1=1, dim2=2).mean(1).view(-1, 1, 1) * torch.eye(x.shape[1])
-        return cls(counts.double() / len(y), means, (1 - shrinkage) * covariances + shrinkage * sphere.double())
+        return cls(
+            counts.double() / len(y), means, (1 - shrinkage) * covariances + shrinkage * sphere.double()
+        )
 
     def log_joint(self, x: Tensor) -> Tensor:
         """log p(x, y) of features x (N, D) for every class, in nats: (N, K).
