@@ -6,7 +6,8 @@ CELL_ID = "setup"
 TAGS = ["setup", "hide-cell"]
 
 _TEMPLATE = """\
-# Setup, the same in every chapter. On Colab it fetches the course; anywhere else it only imports.
+# Setup, the same in every chapter. On Colab it fetches the course, installing nothing
+# over what Colab brings; anywhere else it only imports.
 import importlib.util
 import subprocess
 import sys
@@ -15,16 +16,19 @@ from pathlib import Path
 if "google.colab" in sys.modules and importlib.util.find_spec("course_lib") is None:
     url = "{url}"
     folder = Path(url.rsplit("/", 1)[1]).resolve()
-    steps = [["git", "clone", "--quiet", "--depth", "1", url, str(folder)]] if not folder.exists() else []
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    steps += [[*pip, "--editable", f"{{folder}}[notebooks]"]]
-    for step in steps:
+    clone = ["git", "clone", "--quiet", "--depth", "1", url, str(folder)]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install"]
+    install = [*pip, "--quiet", "--editable", f"{{folder}}[notebooks]"]
+    for step in [install] if folder.exists() else [clone, install]:
         done = subprocess.run(step, capture_output=True, text=True)
         if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["nothing"]
-            said = next((line for line in lines if line.startswith(("fatal", "ERROR"))), lines[-1])
-            remedy = f"check the network, delete {{folder}} if it exists, run this cell again"
-            raise RuntimeError(f"expected to set up the course from {{url}}; {{step[0]}} said: {{said}}; {{remedy}}")
+            said = done.stderr.strip().splitlines() or ["nothing"]
+            errors = [line for line in said if line.startswith(("fatal", "ERROR"))]
+            raise RuntimeError(
+                f"expected to set up the course from {{url}}; {{step[0]}} said: "
+                f"{{(errors or said[-1:])[0]}}; check the network, delete {{folder}} "
+                "if it exists, run this cell again"
+            )
     sys.path.insert(0, str(folder / "src"))
     importlib.invalidate_caches()
 

@@ -207,10 +207,12 @@ def slider(
 def _picture(figure: Figure, description: str) -> str:
     """The figure as an HTML image with a text alternative; the figure is closed."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+    figure.savefig(buffer, format="png", dpi=200, bbox_inches="tight")
+    width = int.from_bytes(buffer.getvalue()[16:20]) // 2  # from the PNG's header: as wide as any other figure
     plt.close(figure)
     source = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img src="data:image/png;base64,{source}" alt="{html.escape(description, quote=True)}">'
+    text = html.escape(description, quote=True)
+    return f'<img src="data:image/png;base64,{source}" alt="{text}" width="{width}">'
 
 
 def _rgba(picture: Tensor, signed: bool) -> np.ndarray:
