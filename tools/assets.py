@@ -12,12 +12,12 @@ from pathlib import Path
 
 from tools.project import ROOT, VENDOR, CourseError
 
-# MathJax: the combined TeX/MathML → CHTML component, its fonts, and the TeX extensions that `autoload` and `\require`
-# fetch on demand. The speech engine (sre/) and the other outputs stay out: 20 MB that no page uses.
+# MathJax: the TeX → CHTML component with all TeX extensions built in, and its fonts. An extension fetched on demand
+# (`\boldsymbol` is one) comes too late for a formula that is typeset while a quiz asks for its own, and is set in red.
+# The speech engine (sre/) and the other outputs stay out: 20 MB that no page uses.
 FILES = {
-    "mathjax/es5/tex-mml-chtml.js": "mathjax/tex-mml-chtml.js",
+    "mathjax/es5/tex-chtml-full.js": "mathjax/tex-chtml-full.js",
     "mathjax/es5/output/chtml/fonts/woff-v2": "mathjax/output/chtml/fonts/woff-v2",
-    "mathjax/es5/input/tex/extensions": "mathjax/input/tex/extensions",
     "mathjax/LICENSE": "mathjax/LICENSE",
     "@jupyter-widgets/html-manager/dist/embed.js": "html-manager/embed.js",
     "@jupyter-widgets/html-manager/dist/embed.js.LICENSE.txt": "html-manager/embed.js.LICENSE.txt",

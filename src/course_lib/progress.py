@@ -17,7 +17,7 @@ class _NotebookBar(tqdm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._handle: Any = None
-        super().__init__(*args, **{**kwargs, "ncols": 96, "file": sys.stdout})
+        super().__init__(*args, **{**kwargs, "ncols": 80, "file": sys.stdout})
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         from IPython.display import display

@@ -208,7 +208,8 @@ def _picture(figure: Figure, description: str) -> str:
     """The figure as an HTML image with a text alternative; the figure is closed."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=200, bbox_inches="tight")
-    width = int.from_bytes(buffer.getvalue()[16:20]) // 2  # from the PNG's header: as wide as any other figure
+    # The PNG's header holds its width; halved, the picture is as wide as the other figures.
+    width = int.from_bytes(buffer.getvalue()[16:20]) // 2
     plt.close(figure)
     source = base64.b64encode(buffer.getvalue()).decode()
     text = html.escape(description, quote=True)

@@ -13,6 +13,7 @@ from tests.book.visit import Visit
 
 BAD = """<!doctype html><html lang="en"><head><title>t</title></head><body><main><h1>Bad</h1>
 <p>left as text: $x^2$ and \\(y\\)</p><p class="math">z</p><mjx-merror>oops</mjx-merror>
+<mjx-mtext style="color: red;">undefined</mjx-mtext>
 <img alt="plot.png" src="missing.png"><img src="missing2.png">
 <div class="cell_output" style="background: white"><img alt="A figure with a description that is long enough"
  src="data:image/svg+xml,%3Csvg xmlns=%22http://www.w3.org/2000/svg%22 width=%229%22 height=%229%22/%3E"></div>
@@ -68,7 +69,12 @@ def test_foreign_host(bad: Visit, address: str) -> None:
 
 def test_formulas(bad: Visit) -> None:
     found = "\n".join(visit.formula_defects(bad))
-    for part in ("TeX in the text: left as text", "MathJax says: oops", "1 of 1 formulas were not typeset"):
+    for part in (
+        "TeX in the text: left as text",
+        "MathJax says: oops",
+        "MathJax says: undefined",
+        "1 of 1 formulas were not typeset",
+    ):
         assert part in found
 
 

@@ -38,8 +38,10 @@ FORMULAS = r"""() => {
     if (/\$\$|\\\(|\\\[|\\begin\{|\$[^$\n]+\$/.test(node.textContent)) raw.push(node.textContent.trim().slice(0, 80));
   }
   const marked = main.querySelectorAll('.math').length;
-  const errors = [...main.querySelectorAll('mjx-merror, [data-mjx-error]')].map(
-    (e) => e.getAttribute('data-mjx-error') || e.textContent);
+  // An undefined macro is no error to MathJax: it is set in red.
+  const wrong = 'mjx-merror, [data-mjx-error], mjx-mtext[style*="color: red"]';
+  const errors = [...main.querySelectorAll(wrong)].map(
+    (e) => e.getAttribute('data-mjx-error') || e.textContent || 'undefined macro');
   return {raw, errors, marked, typeset: main.querySelectorAll('mjx-container').length,
           bare: [...main.querySelectorAll('.math')].filter((e) => !e.querySelector('mjx-container')).length};
 }"""

@@ -47,7 +47,7 @@ def _exercise_defects(cells: list[dict[str, Any]]) -> Iterator[str]:
     waiting: str | None = None
     count = 0
     for cell in cells:
-        names = re.findall(r":{3,}\{exercise\}[^\n]*\n:label: (\S+)", text(cell))
+        names = re.findall(r":{3,}\{exercise\}[^\n]*\n(?::\w+:[^\n]*\n)*?:label: (\S+)", text(cell))
         solution = cell["cell_type"] == "code" and "solution" in tags(cell)
         for name in names:
             if waiting:
