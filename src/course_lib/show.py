@@ -175,31 +175,38 @@ def slider(
     values: Sequence[Any],
     draw: Callable[[Any], Figure],
     describe: Callable[[Any], str],
+    *,
+    start: Any = None,
 ) -> ipywidgets.Widget:
     """A slider named `label` over `values`; each position shows the figure ``draw(value)``, drawn beforehand.
 
     The link between slider and picture runs in the browser, so it also works on a built page, where no Python
-    does. `describe` gives each picture's text for readers who do not see it.
+    does. `describe` gives each picture's text for readers who do not see it. It begins at `start` (by default the
+    first value).
 
     Raises:
-        ValueError: fewer than two values.
+        ValueError: fewer than two values, or a `start` that is none of them.
     """
     import ipywidgets
 
     if len(values) < 2:
         raise ValueError(f"values: expected at least two positions to slide between, got {len(values)}")
+    if start is not None and start not in values:
+        raise ValueError(f"start: expected one of {list(values)}, got {start!r}")
+    first = 0 if start is None else list(values).index(start)
     pages = [_picture(draw(value), describe(value)) for value in values]
     control = ipywidgets.SelectionSlider(
         options=[(str(value), i) for i, value in enumerate(values)],
+        value=first,
         description=label,
         style={"description_width": "initial"},
         layout=ipywidgets.Layout(width="100%", max_width="460px"),
     )
     if hasattr(ipywidgets, "Stack"):
-        screen = ipywidgets.Stack([ipywidgets.HTML(page) for page in pages], selected_index=0)
+        screen = ipywidgets.Stack([ipywidgets.HTML(page) for page in pages], selected_index=first)
         ipywidgets.jslink((control, "index"), (screen, "selected_index"))
     else:  # ipywidgets 7, as on Colab: a running kernel turns the pages
-        screen = ipywidgets.HTML(pages[0])
+        screen = ipywidgets.HTML(pages[first])
         control.observe(lambda change: setattr(screen, "value", pages[change["new"]]), "index")
     return ipywidgets.VBox([control, screen])
 

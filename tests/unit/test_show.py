@@ -105,6 +105,13 @@ def test_slider_links_to_its_pictures_in_the_browser():
     assert plt.get_fignums() == []
 
 
+def test_slider_begins_where_it_is_told():
+    control, screen = show.slider(
+        "size", [1, 5, 9], _dot, lambda v: f"a dot at {v}, described", start=5
+    ).children
+    assert control.index == screen.selected_index == 1
+
+
 def test_slider_without_stack_turns_pages_in_the_kernel(monkeypatch):
     """ipywidgets 7 has no Stack: the picture must follow the control all the same."""
     import ipywidgets
@@ -130,6 +137,7 @@ def test_slider_without_stack_turns_pages_in_the_kernel(monkeypatch):
         (lambda: show.latent_map(torch.zeros(3, 2), torch.tensor([0, 1, 10])), ValueError, "0 to 9"),
         (lambda: show.band(plt.gca(), [1, 2], [[1.0, 2.0]], "x"), ValueError, "2 seeds"),
         (lambda: show.slider("x", [1], _dot, str), ValueError, "two positions"),
+        (lambda: show.slider("x", [1, 2], _dot, str, start=3), ValueError, "got 3"),
     ],
 )
 def test_bad_input_is_named(call, error, says):

@@ -35,8 +35,8 @@ class Stream:
         x: tensor (N, ...), N >= 1; floating-point values must be finite.
         *others: further tensors (N, ...), indexed alike (labels, say).
         batch: images per minibatch, 1 .. N.
-        generator: source of the permutations, on the stream's device; may be shared with other draws. None
-            makes one seeded with 0, so that a stream is the same each time.
+        generator: source of the permutations, on the CPU (then a seed gives the same batches on every device)
+            or on the data's device; may be shared with other draws. None makes one on the CPU seeded with 0.
         device: where to keep the data and yield the batches; None leaves them on x's device.
         drop_last: if N is no multiple of `batch`, True leaves out the rest of each permutation (all batches
             are equal, as batch normalisation likes them), False yields it as a shorter batch.
@@ -48,7 +48,7 @@ class Stream:
     Raises:
         TypeError: not tensors, or a generator or batch of the wrong type.
         ValueError: empty or scalar tensors, differing lengths or devices, NaN or infinite values, a batch out
-            of range, a generator on another device.
+            of range, a generator on a third device.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class Stream:
         self.tensors = tuple(tensor.to(target) for tensor in tensors)
         self.device = self.tensors[0].device  # with its index: "cuda" has become "cuda:0"
         if generator is None:
-            generator = torch.Generator(self.device).manual_seed(0)
-        elif generator.device.type != self.device.type:
+            generator = torch.Generator().manual_seed(0)
+        elif generator.device.type not in ("cpu", self.device.type):
             raise ValueError(
-                f"the generator must be on the data's device {self.device}; received one on "
-                f"{generator.device}. Make it with torch.Generator({str(self.device)!r})"
+                f"the generator must be on the CPU or on the data's device {self.device}; received one on "
+                f"{generator.device}. Make it with torch.Generator()"
             )
         self.generator = generator
         self.images_seen = 0
@@ -167,7 +167,7 @@ class Stream:
             self.generator.set_state(before)
             raise ValueError(
                 f"state['epoch_start'] and state['generator'] must be states of a generator on "
-                f"{self.device.type}; received others ({error})"
+                f"{self.generator.device.type}; received others ({error})"
             ) from error
         self._order, self._position, self._epoch_start = (
             order,
@@ -177,8 +177,9 @@ class Stream:
         self.epoch, self.images_seen = epoch, images_seen
 
     def _permutation(self) -> torch.Tensor:
-        """A fresh order of the rows, made on the device: int64 (N,)."""
-        return torch.randperm(self.size, generator=self.generator, device=self.device)
+        """A fresh order of the rows, drawn where the generator is and kept where the data are: int64 (N,)."""
+        order = torch.randperm(self.size, generator=self.generator, device=self.generator.device)
+        return order.to(self.device)
 
 
 def _check_tensor(name: str, tensor: object, length: int | None) -> None:

@@ -234,5 +234,13 @@ def test_on_the_gpu():
     again = Stream(numbered(10), torch.arange(10), batch=5, device="cuda")
     again.load_state_dict(state)
     assert all(torch.equal(a[0], b[0]) for a, b in zip(expected, take(again, 4), strict=True))
-    with pytest.raises(ValueError, match="generator must be on"):
-        Stream(numbered(10), batch=5, device="cuda", generator=torch.Generator())
+    on_cpu = Stream(numbered(10), torch.arange(10), batch=5)
+    assert torch.equal(next(on_cpu)[1], y.cpu())  # one seed, the same batches on every device
+
+
+def test_a_cpu_generator_serves_data_on_another_device():
+    """As on a GPU, which tests cannot count on: `meta` is a device of its own that holds no numbers."""
+    stream = Stream(numbered(10), torch.arange(10), batch=5, device="meta", generator=torch.Generator())
+    x, y = next(stream)
+    assert x.device.type == y.device.type == "meta"
+    assert len(x) == len(y) == 5
