@@ -133,7 +133,7 @@ def test_an_undescribed_figure_is_found() -> None:
 
 def test_the_site_is_ready_for_publishing(site: Path) -> None:
     assert (site / ".nojekyll").is_file()
-    assert (site / "_static" / "vendor" / "mathjax" / "tex-mml-chtml.js").is_file()
+    assert (site / "_static" / "vendor" / "mathjax" / "tex-chtml-full.js").is_file()
     assert not list(site.rglob("axe*.js"))
     size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
     assert size < 60e6, f"expected a site below 60 MB, found {size / 1e6:.0f} MB"
