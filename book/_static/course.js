@@ -37,11 +37,12 @@
   /* jupyterquiz: a number field is called what its question asks; feedback is announced. */
   const nameQuizzes = (root) => {
     for (const quiz of root.querySelectorAll(".Quiz")) {
-      const question = text(quiz.querySelector("[id^='qDiv'], .QuizQn, :scope > div > div"));
+      const question = text(quiz.querySelector("div[id^='qDiv'], .QuizQn, :scope > div > div"));
       quiz.setAttribute("role", "group");
       setName(quiz, question || "Question");
       for (const input of quiz.querySelectorAll("input.Input-text")) setName(input, question || "Your answer");
-      for (const feedback of quiz.querySelectorAll(".Feedback, [id^='fb']")) feedback.setAttribute("role", "status");
+      // Only divs: answers have random ids, and a label whose id happens to begin with "fb" must stay a label.
+      for (const feedback of quiz.querySelectorAll(".Feedback, div[id^='fb']")) feedback.setAttribute("role", "status");
     }
   };
 
