@@ -105,6 +105,17 @@ def test_quizzes_answer(page: str, browser: Browser, base: str) -> None:
     opened.context.close()
 
 
+def test_an_answer_whose_random_id_looks_like_a_feedback_box_stays_a_label(
+    browser: Browser, base: str
+) -> None:
+    opened = visit.open_page(browser, base + CHAPTERS[0])
+    quiz = '<div class="Quiz"><label id="fbAbc-0"><input type="radio">a</label><div id="fb7">b</div></div>'
+    opened.evaluate("html => document.querySelector('main').insertAdjacentHTML('beforeend', html)", quiz)
+    opened.wait_for_selector("#fb7[role='status']", state="attached")
+    assert opened.locator("#fbAbc-0").get_attribute("role") is None
+    opened.context.close()
+
+
 @every_chapter
 def test_search_finds_the_chapter(page: str, browser: Browser, base: str) -> None:
     assert page in SEARCHES, f"expected a search word for {page} in SEARCHES, found none; add one"
