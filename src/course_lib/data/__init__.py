@@ -5,6 +5,7 @@ Every image set is float32 (N, C, H, W) in [-1, 1] (`course_lib.data.images`). W
 """
 
 from course_lib.data.avatars import avatar_styles, avatars
+from course_lib.data.cifar10_sample import cifar10_sample
 from course_lib.data.files import (
     DataFileError,
     cache_folder,
@@ -30,6 +31,7 @@ __all__ = [
     "cache_folder",
     "celeba",
     "cifar10",
+    "cifar10_sample",
     "data_folder",
     "disc_radii",
     "discs",
