@@ -1,16 +1,19 @@
 """Runtime, not framework: where and how big a notebook runs. The training loops stay in the chapters.
 
 `Runtime` chooses the device and the budget and seeds everything; `accuracy` and `batched` evaluate without
-running out of memory. Random numbers are drawn from generators on the CPU, so a seed gives the same numbers
-on every device.
+running out of memory; `require_finite` stops a loop that has diverged. Random numbers are drawn from generators on
+the CPU, so a seed gives the same numbers on every device.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar, overload
 
 import numpy as np
@@ -18,6 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import checks
+from course_lib.checkpoint import Checkpoint as Checkpoint  # training.Checkpoint is its public name
+from course_lib.checkpoint import Checkpoints
 
 BUDGETS = ("smoke", "cpu", "gpu")
 T = TypeVar("T")
@@ -33,18 +38,28 @@ class Runtime:
             variable ``COURSE_BUDGET``, else ``"gpu"`` where CUDA is, else ``"cpu"``.
         device: a torch device name; by default CUDA, else MPS, else CPU.
         seed: seeds Python, NumPy and torch, so that weights start the same in every run.
+        checkpoints: where the loops of `course_lib.recipes.fit` keep what they need to be resumed; None keeps nothing.
 
     Raises:
         ValueError: an unknown budget, or a device that this machine lacks.
     """
 
-    def __init__(self, budget: str | None = None, device: str | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        budget: str | None = None,
+        device: str | None = None,
+        seed: int = 0,
+        *,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         self.device = _device(device)
         if budget is None:
             budget = os.environ.get("COURSE_BUDGET") or ("gpu" if self.device.type == "cuda" else "cpu")
         self.level = checks.choice("budget (or COURSE_BUDGET)", budget, BUDGETS)
         self.seed = seed
-        self._start = time.perf_counter()
+        self.checkpoints = checkpoints
+        self.start = time.perf_counter()  # moved back by a resumed run, whose earlier time counts too
+        self._generators: list[tuple[int, weakref.ref[torch.Generator]]] = []
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
@@ -60,7 +75,15 @@ class Runtime:
 
     def generator(self, stream: int = 0) -> torch.Generator:
         """A fresh CPU generator; different `stream` numbers give independent streams of the same seed."""
-        return torch.Generator().manual_seed(self.seed * 1_000_003 + stream)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + stream)
+        # Weak references: who asks for a generator in every step does not fill the memory.
+        self._generators = [(k, ref) for k, ref in self._generators if ref() is not None]
+        self._generators.append((stream, weakref.ref(generator)))
+        return generator
+
+    def generators_in_use(self) -> list[tuple[int, torch.Generator]]:
+        """The generators handed out so far that are still in use, each with its stream number, in that order."""
+        return [(stream, found) for stream, ref in self._generators if (found := ref()) is not None]
 
     @overload
     def place(self, what: Tensor) -> Tensor: ...
@@ -77,9 +100,14 @@ class Runtime:
         layout = torch.channels_last if what.dim() == 4 else torch.preserve_format
         return what.to(self.device, memory_format=layout)
 
+    @property
+    def seconds(self) -> float:
+        """Time since this runtime was made, and that of the interrupted runs which it goes on from."""
+        return time.perf_counter() - self.start
+
     def elapsed(self) -> str:
         """Time since this runtime was made, with where it ran: what a chapter prints in its last cell."""
-        minutes, seconds = divmod(time.perf_counter() - self._start, 60)
+        minutes, seconds = divmod(self.seconds, 60)
         return f"{int(minutes)} min {seconds:.0f} s on {self._where()}, budget {self.level!r}"
 
     def _where(self) -> str:
@@ -92,6 +120,59 @@ class Runtime:
 
     def __repr__(self) -> str:
         return f"{self._where()} · budget {self.level!r} · seed {self.seed}"
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss, or another number that has to stay finite, became NaN or infinite.
+
+    Args:
+        what: which number, "loss" for instance.
+        value: what it became.
+        images_seen: when.
+        checkpoint: the file with the last good weights, if there is one.
+        kept_at: images seen when it was written.
+
+    The arguments are attributes too.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        value: float,
+        images_seen: int,
+        checkpoint: Path | None = None,
+        kept_at: int = 0,
+    ) -> None:
+        self.what, self.value, self.images_seen = what, value, images_seen
+        self.checkpoint, self.kept_at = checkpoint, kept_at
+        message = f"training diverged: {what} = {value} at {images_seen:,} images; "
+        if checkpoint is not None:
+            message += (
+                f"the last good checkpoint, at {kept_at:,} images, is {checkpoint} (copy it away if you need it; "
+                "training.Checkpoint(path).load() reads it); to resume it would only repeat this, so "
+            )
+        super().__init__(message + "start anew with a smaller learning rate")
+
+
+def require_finite(value: Tensor | float, images_seen: int, *, what: str = "loss") -> float:
+    """`value`, a loss for instance, as a float; for training loops that are written out.
+
+    Reading a number from a GPU waits for the GPU, so look at every fiftieth loss or so, where it is shown anyway:
+
+    >>> bar.set_postfix(loss=f"{require_finite(loss, bar.n):.3f}")
+
+    Args:
+        value: a number or a tensor that holds one.
+        images_seen: at this loss, for the message.
+        what: its name in the message.
+
+    Raises:
+        TrainingDiverged: `value` is NaN or infinite.
+    """
+    number = float(value.detach() if isinstance(value, Tensor) else value)
+    if not math.isfinite(number):
+        raise TrainingDiverged(what, number, images_seen)
+    return number
 
 
 def batched(f: Callable[[Tensor], Tensor], x: Tensor, *, batch: int = 200) -> Tensor:

@@ -6,7 +6,7 @@ confidence interval). The recipes are in `course_lib.recipes`.
 
 An experiment too long for a page is recorded in the same way, as ``data/records/NAME.json``.
 
-On the command line: ``python -m course_lib.zoo list``, ``train NAME``, ``verify [NAME]``, ``record NAME``.
+On the command line: ``python -m course_lib.zoo list``, ``train NAME [--resume]``, ``verify [NAME]``, ``record NAME``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import safetensors.torch
@@ -24,6 +26,8 @@ import torch
 from torch import nn
 
 from course_lib import data
+from course_lib.checkpoint import Checkpoints, differences
+from course_lib.data.files import checksums
 from course_lib.training import Runtime
 
 FOLDER = "checkpoints"
@@ -33,20 +37,25 @@ def load(name: str, device: str | torch.device = "cpu") -> nn.Module:
     """The checkpoint `name` as a module in eval mode, without gradients, in float32 on `device`.
 
     Raises:
-        ValueError: no such checkpoint, or its weights do not fit its architecture.
+        ValueError: no such checkpoint, a config that its architecture does not know, or weights that do not fit it.
         DataFileError: its file is missing or altered.
     """
-    card = info(name)
-    model = _recipe(name).build(card["config"])
+    anew = f"restore data/{FOLDER}, or train it anew: python -m course_lib.zoo train {name}"
+    config = info(name)["config"]
+    try:
+        model = _recipe(name).build(config)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"the key {error} is missing" if isinstance(error, KeyError) else error
+        raise ValueError(
+            f"{data.data_folder() / FOLDER / name}.json: its config is not one of this architecture: {reason}; {anew}"
+        ) from error
     weights = safetensors.torch.load(data.read_verified(f"{FOLDER}/{name}.safetensors"))
     weights = {key: w.float() if w.is_floating_point() else w for key, w in weights.items()}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
+    if unequal := differences(_shapes(model.state_dict()), _shapes(weights)):
         raise ValueError(
-            f"checkpoint {name!r}: its weights do not fit the architecture in {name}.json "
-            f"({str(error).splitlines()[-1].strip()}); train it anew: python -m course_lib.zoo train {name}"
-        ) from error
+            f"checkpoint {name!r}: its weights do not fit the architecture in {name}.json: {unequal}; {anew}"
+        )
+    model.load_state_dict(weights)
     return model.eval().requires_grad_(False).to(device)
 
 
@@ -68,22 +77,37 @@ def names() -> list[str]:
     return sorted(RECIPES)
 
 
-def train(name: str, *, device: str | None = None, quiet: bool = False) -> dict[str, Any]:
+def train(
+    name: str, *, device: str | None = None, quiet: bool = False, resume: bool = False
+) -> dict[str, Any]:
     """Run the recipe of `name` in full, write both of its files and their checksums; returns what the JSON holds.
 
+    Until then the run's training checkpoint lies in the cache folder, below ``training/NAME``.
+
+    Args:
+        name: of the recipe.
+        device: a torch device name; by default the best there is.
+        quiet: no progress bar.
+        resume: go on from the training checkpoint of a run that was interrupted, instead of starting anew.
+
     Raises:
-        ValueError: no recipe of this name.
+        ValueError: no recipe of this name; nothing to resume, or what there is comes from another run.
+        DataFileError: the training checkpoint is truncated or altered.
+        TrainingDiverged: the loss became NaN or infinite; the last good training checkpoint stays.
     """
-    recipe, rt = _recipe(name), Runtime("gpu", device, seed=0)
-    start = time.perf_counter()
-    model, facts = recipe.train(rt, quiet)
-    minutes = (time.perf_counter() - start) / 60
+    recipe = _recipe(name)
+    made_by = f"course_lib.recipes.{recipe.train.__name__}"
+    run = {"checkpoint": name, "recipe": made_by, **recipe.settings}
+    kept = Checkpoints(data.cache_folder() / "training" / name, run, resume=resume)
+    rt = Runtime("gpu", device, seed=0, checkpoints=kept)
+    model, facts = recipe.train(rt, quiet, **recipe.settings)
+    minutes = rt.seconds / 60
     # Scores are those of the weights as shipped, that is rounded to half precision.
     weights = {k: w.half() if w.is_floating_point() else w for k, w in model.state_dict().items()}
     model.load_state_dict({k: w.float() if w.is_floating_point() else w for k, w in weights.items()})
     card = {
         "name": name,
-        "recipe": f"course_lib.recipes.{recipe.train.__name__}",
+        "recipe": made_by,
         "config": dataclasses.asdict(model.cfg),
         "seed": rt.seed,
         **facts,
@@ -92,8 +116,9 @@ def train(name: str, *, device: str | None = None, quiet: bool = False) -> dict[
         "scores": recipe.score(model.eval()),
     }
     content = safetensors.torch.save({k: w.cpu().contiguous() for k, w in weights.items()})
-    _write(f"{FOLDER}/{name}.safetensors", content, card["recipe"])
-    _write(f"{FOLDER}/{name}.json", _text(card), card["recipe"])
+    _write(f"{FOLDER}/{name}.safetensors", content, made_by)
+    _write(f"{FOLDER}/{name}.json", _text(card), made_by)
+    kept.remove()  # only now: scoring and writing may be interrupted too
     return card
 
 
@@ -132,19 +157,52 @@ def recorded(name: str) -> dict[str, Any]:
 def verify(name: str, tolerance: float = 5e-4) -> dict[str, Any]:
     """Recompute the scores of `name` and compare them with those recorded; returns the recomputed ones.
 
-    `tolerance` leaves room for another processor's rounding.
+    Args:
+        name: of the checkpoint.
+        tolerance: share of the recorded value by which the recomputed one may differ, for another processor rounds
+            otherwise; a share of n samples may in any case differ by one sample.
 
     Raises:
-        ValueError: a score differs by more than `tolerance`; the message names both values.
+        ValueError: a score differs by more, or is missing; the message names both values.
     """
     recorded, found = info(name)["scores"], _recipe(name).score(load(name))
-    for key, value in recorded.items():
-        if abs(found[key]["value"] - value["value"]) > tolerance:
+    for key, score in recorded.items():
+        value = found.get(key, {}).get("value", math.nan)
+        # Negated, for NaN is not within any tolerance
+        if not abs(value - score["value"]) <= _allowed(score, tolerance):
             raise ValueError(
-                f"checkpoint {name!r}: {key} is recorded as {value['value']:.4f}, but these weights give "
-                f"{found[key]['value']:.4f}; restore data/checkpoints, or train it anew"
+                f"checkpoint {name!r}: {key} is recorded as {score['value']:#.5g}, but these weights give "
+                f"{value:#.5g}; restore data/{FOLDER}, or train it anew"
             )
     return found
+
+
+def _allowed(score: Mapping[str, float], tolerance: float) -> float:
+    """By how much a recomputed score may differ from the recorded one.
+
+    Relative to the value, because scores have all sizes: an accuracy is near 1, a bound near 90 nats, a squared error
+    near 0.02. Rounding changes sums and means by 1e-6 of their value or so. But a share of n samples moves in steps
+    of 1/n, and one sample at the border between two classes is a whole step, however small the share; it is known by
+    being a whole number of steps, which a mean of real numbers is not.
+    """
+    relative, steps = tolerance * abs(score["value"]), score["value"] * score["n"]
+    is_share = 0 <= score["value"] <= 1 and abs(steps - round(steps)) < 1e-6
+    return (
+        max(relative, 1.5 / score["n"]) if is_share else relative
+    )  # 1.5: one step, and no doubt about rounding
+
+
+def _shown(score: Mapping[str, float]) -> str:
+    """A score to the second digit of its interval; without an interval, to four digits."""
+    value, ci95, n = score["value"], score["ci95"], score["n"]
+    if not (math.isfinite(ci95) and ci95 > 0):
+        return f"{value:.4g} (n = {n:,})"
+    decimals = min(max(0, 1 - math.floor(math.log10(ci95))), 8)
+    return f"{value:.{decimals}f} ± {ci95:.{decimals}f} (n = {n:,})"
+
+
+def _shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {f"the shape of {key}": tuple(w.shape) for key, w in weights.items()}
 
 
 def _recipe(name: str) -> Any:
@@ -180,7 +238,7 @@ def _hardware(rt: Runtime) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line: list, train NAME, verify [NAME], record NAME."""
+    """The command line: list, train NAME [--resume], verify [NAME], record NAME."""
     parser = argparse.ArgumentParser(prog="python -m course_lib.zoo", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="names, sizes and scores")
@@ -191,17 +249,25 @@ def main(arguments: list[str] | None = None) -> int:
     ):
         one = commands.add_parser(command, help=text)
         one.add_argument("name", nargs="?" if command == "verify" else None)
+        if command == "train":
+            one.add_argument("--resume", action="store_true", help="go on where the last run was interrupted")
     options = parser.parse_args(arguments)
-    if options.command in ("train", "record"):
-        run = train if options.command == "train" else record
-        print(json.dumps(run(options.name), indent=2))
+    if options.command == "record":
+        print(json.dumps(record(options.name), indent=2))
+        return 0
+    if options.command == "train":
+        try:
+            print(json.dumps(train(options.name, resume=options.resume), indent=2))
+        except KeyboardInterrupt:
+            print(f"go on with: python -m course_lib.zoo train {options.name} --resume", file=sys.stderr)
+            return 130  # what a shell returns for Ctrl-C
         return 0
     for name in [options.name] if getattr(options, "name", None) else names():
+        if options.command == "list" and f"{FOLDER}/{name}.json" not in checksums():
+            print(f"{name}: not trained yet; train it with: python -m course_lib.zoo train {name}")
+            continue
         scores = verify(name) if options.command == "verify" else info(name)["scores"]
-        text = ", ".join(
-            f"{k} {s['value']:.4f} ± {s['ci95']:.4f} (n = {s['n']:,})" for k, s in scores.items()
-        )
-        print(f"{name}: {text}")
+        print(f"{name}: {', '.join(f'{key} {_shown(score)}' for key, score in scores.items())}")
     return 0
 
 

@@ -22,12 +22,13 @@ from course_lib.training import Runtime, accuracy
 
 @pytest.fixture
 def data_copy(tmp_path, monkeypatch):
-    """A copy of the small files of the data folder, to damage or to write to."""
+    """A copy of the small files of the data folder, to damage or to write to, and a cache folder of its own."""
     source = data.data_folder()
     shutil.copy(source / "README.md", tmp_path)
     for folder in ("checkpoints", "records"):
         shutil.copytree(source / folder, tmp_path / folder)
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 
@@ -77,14 +78,45 @@ def test_damaged_weights_are_refused(data_copy):
         zoo.load("digit_classifier")
 
 
-def test_weights_of_another_architecture_are_refused(data_copy):
-    path = data_copy / "checkpoints/digit_classifier.json"
+def change_config(data_copy, name, **changes):
+    path = data_copy / f"checkpoints/{name}.json"
     card = json.loads(path.read_text())
-    card["config"]["features"] = 64
+    card["config"] = {key: value for key, value in {**card["config"], **changes}.items() if value is not None}
     path.write_text(json.dumps(card))
-    data.record_checksum("checkpoints/digit_classifier.json", origin="test", licence="test")
-    with pytest.raises(ValueError, match="do not fit the architecture"):
-        zoo.load("digit_classifier")
+    data.record_checksum(f"checkpoints/{name}.json", origin="test", licence="test")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "match"),
+    [
+        ("digit_classifier", {"features": 64}, r"shape of \S+\.weight = \(64, \d+\), found \(128, \d+\)"),
+        ("ae_mnist_8", {"latent": 16}, r"shape of \S+\.weight = \(16, \d+\), found \(8, \d+\)"),
+        ("ae_mnist_8", {"hidden": [128]}, "expected no the shape|expected the shape"),
+    ],
+)
+def test_weights_of_another_architecture_are_refused_with_what_differs(data_copy, name, changes, match):
+    change_config(data_copy, name, **changes)
+    with pytest.raises(ValueError, match=match) as error:
+        zoo.load(name)
+    assert f"do not fit the architecture in {name}.json" in str(error.value)
+    assert f"zoo train {name}" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "match"),
+    [
+        ("ae_mnist_8", {"latents": 8}, r"ae_mnist_8\.json: .*'latents'"),
+        ("digit_classifier", {"depth": 3}, r"digit_classifier\.json: .*'depth'"),
+        ("digit_classifier", {"channels": None}, r"digit_classifier\.json: .*the key 'channels' is missing"),
+        ("ae_mnist_8", {"resolution": 27}, r"ae_mnist_8\.json: .*multiple of 4.*27"),
+    ],
+)
+def test_a_config_that_the_architecture_does_not_know_is_refused(data_copy, name, changes, match):
+    change_config(data_copy, name, **changes)
+    with pytest.raises(ValueError, match=match) as error:
+        zoo.load(name)
+    assert "\n" not in str(error.value)
 
 
 def test_unknown_names_are_answered_with_the_known_ones():
@@ -113,9 +145,66 @@ def test_training_writes_both_files_and_what_is_written_loads(data_copy, monkeyp
     assert not zoo.load("tiny").training
 
 
-def test_command_line_lists_scores(capsys):
+@pytest.mark.parametrize(
+    ("recorded", "n", "within", "beyond"),
+    [
+        (0.9963, 10_000, (0.9963, 0.9960, 0.9966), (0.9956, 0.9970)),  # an accuracy: 4 images of 10,000
+        (0.0004, 10_000, (0.0003, 0.0005), (0.0002, 0.0006)),  # a small share: one image
+        (1.0, 10, (1.0, 0.9), (0.8,)),
+        (0.02345678, 10_000, (0.0234600, 0.0234500), (0.0235, 0.0234)),  # a squared error
+        (92.345678, 10_000, (92.36, 92.33), (92.45, 92.2, -92.345678)),  # a bound in nats
+        (-3.2109876, 1000, (-3.2110, -3.2109), (-3.22, 3.2109876)),
+        (76.3612, 10_000, (76.3611,), (76.5, float("nan"), float("inf"))),
+    ],
+)
+def test_verify_allows_for_rounding_whatever_the_size_of_a_score(
+    data_copy, monkeypatch, recorded, n, within, beyond
+):
+    current = [recorded]
+
+    def score(model):
+        return {"score": {"value": current[0], "ci95": 0.0, "n": n}}
+
+    build = RECIPES["digit_classifier"].build
+    tiny = Recipe(build, lambda rt, quiet: (DigitCNN(), {}), score)
+    monkeypatch.setitem(RECIPES, "tiny", tiny)
+    zoo.train("tiny", device="cpu", quiet=True)
+    for value in within:
+        current[0] = value
+        assert zoo.verify("tiny")["score"]["value"] == value
+    for value in beyond:
+        current[0] = value
+        with pytest.raises(ValueError, match=r"'tiny': score is recorded as .* but these weights give"):
+            zoo.verify("tiny")
+    monkeypatch.setitem(RECIPES, "tiny", Recipe(build, tiny.train, lambda model: {}))
+    with pytest.raises(ValueError, match="weights give nan"):
+        zoo.verify("tiny")
+
+
+def test_scores_are_listed_with_the_digits_that_their_interval_leaves(data_copy, monkeypatch, capsys):
+    scores = {
+        "accuracy": {"value": 0.9963, "ci95": 0.0011900138, "n": 10_000},
+        "MSE": {"value": 0.0233456789, "ci95": 0.000187, "n": 500},
+        "nats": {"value": 92.345678, "ci95": 0.4567, "n": 10_000},
+        "large": {"value": 12345.678, "ci95": 98.7, "n": 10},
+        "perplexity": {"value": 76.3612, "ci95": 0.0, "n": 10_000},
+        "single": {"value": 0.0012345678, "ci95": float("nan"), "n": 1},
+    }
+    tiny = Recipe(RECIPES["digit_classifier"].build, lambda rt, quiet: (DigitCNN(), {}), lambda model: scores)
+    monkeypatch.setitem(RECIPES, "tiny", tiny)
     assert zoo.main(["list"]) == 0
-    assert "digit_classifier: test accuracy 0.99" in capsys.readouterr().out
+    assert (
+        "tiny: not trained yet; train it with: python -m course_lib.zoo train tiny\n"
+        in capsys.readouterr().out
+    )
+    zoo.train("tiny", device="cpu", quiet=True)
+    assert zoo.main(["list"]) == 0
+    listed = capsys.readouterr().out
+    assert "digit_classifier: test accuracy 0.9963 ± 0.0012 (n = 10,000)\n" in listed
+    assert (
+        "tiny: accuracy 0.9963 ± 0.0012 (n = 10,000), MSE 0.02335 ± 0.00019 (n = 500), nats 92.35 ± 0.46 (n = 10,000), "
+        "large 12346 ± 99 (n = 10), perplexity 76.36 (n = 10,000), single 0.001235 (n = 1)\n"
+    ) in listed
 
 
 def test_features_are_the_hidden_layer_and_refuse_other_images():

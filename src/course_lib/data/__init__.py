@@ -19,10 +19,11 @@ from course_lib.data.mnist import mnist
 from course_lib.data.online import DownloadError, celeba, cifar10, fashion_mnist
 from course_lib.data.photos import photo
 from course_lib.data.points import grid, grid_centres, ring, ring_centres, two_moons
-from course_lib.data.shapes import disc_radii, discs
+from course_lib.data.shapes import FACTORS, disc_radii, discs, moving_discs
 from course_lib.data.stream import Stream
 
 __all__ = [
+    "FACTORS",
     "DataFileError",
     "DownloadError",
     "Stream",
@@ -40,6 +41,7 @@ __all__ = [
     "grid",
     "grid_centres",
     "mnist",
+    "moving_discs",
     "photo",
     "read_verified",
     "record_checksum",

@@ -1,4 +1,6 @@
-"""Concentric discs ("syn-circles"): images with exactly one degree of freedom, their radius.
+"""Discs: images whose degrees of freedom are known, one (`discs`) or four (`moving_discs`).
+
+Concentric discs ("syn-circles") have exactly one, their radius.
 
 Each of the 32 classes is a white disc of another diameter in the middle of a black 64 x 64 image, and all
 images of a class are identical. So the data set is one-dimensional although an image has 4,096 pixels, the L2
@@ -56,6 +58,45 @@ def disc_radii(size: int = 64, n_radii: int = 32) -> torch.Tensor:
     """
     size, n_radii = _check(size, n_radii)
     return torch.arange(1, n_radii + 1, dtype=torch.float64) * (size / 2) / n_radii
+
+
+FACTORS = ("column", "row", "radius", "brightness")
+
+
+def moving_discs(
+    n: int, *, size: int = 32, levels: int = 10, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Discs on black with four independent factors: column and row of the centre, radius, brightness.
+
+    A data set whose every factor of variation is known, to measure disentanglement with (chapter 6). Edges are
+    antialiased, so the image is a continuous function of the factors; no disc is cut by the border.
+
+    Args:
+        n: how many images to draw, each factor uniform and independent of the others.
+        size: width and height in pixels, >= 8.
+        levels: values that each factor may take, >= 2.
+        seed: of the draws.
+
+    Returns:
+        x: float32 (N, 1, size, size) in [-1, 1].
+        factors: int64 (N, 4), 0 .. levels - 1, in the order of `FACTORS`.
+
+    Raises:
+        TypeError, ValueError: an argument that is not a whole number, or out of range.
+    """
+    size, levels = whole("size", size, at_least=8), whole("levels", levels, at_least=2)
+    generator = torch.Generator().manual_seed(seed_number("seed", seed))
+    factors = torch.randint(levels, (whole("n", n), 4), generator=generator)  # (N, 4)
+    column, row, radius, brightness = (factors.double() / (levels - 1)).T  # (N,) each, in [0, 1]
+    radius = size * (0.09 + 0.13 * radius)  # 2.9 to 7 pixels of 32
+    margin = size * 0.25
+    centre_x, centre_y = (margin + (size - 1 - 2 * margin) * t for t in (column, row))  # (N,)
+    grid = torch.arange(size, dtype=torch.float64)
+    dx, dy = grid - centre_x[:, None], grid - centre_y[:, None]  # (N, size)
+    distance = torch.sqrt(dx[:, None, :] ** 2 + dy[:, :, None] ** 2)  # (N, size, size)
+    cover = (radius[:, None, None] - distance + 0.5).clamp(0, 1)  # share of the pixel that is inside
+    light = 0.4 + 0.6 * brightness
+    return (2 * light[:, None, None] * cover - 1).float().unsqueeze(1), factors
 
 
 def _check(size: int, n_radii: int) -> tuple[int, int]:

@@ -1,11 +1,8 @@
-"""How each shipped checkpoint was trained: one function per recipe, run by ``python -m course_lib.zoo train``."""
+"""The digit classifier, and the small CNNs of chapter 1's learning curve."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,18 +11,9 @@ from torch import Tensor, nn
 from course_lib import data
 from course_lib.classifiers import DigitCNN, DigitCNNConfig
 from course_lib.progress import progress
+from course_lib.recipes.fitting import fit
+from course_lib.recipes.recipe import Facts, Recipe, proportion
 from course_lib.training import Runtime, accuracy
-
-Facts = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to make the empty model from its config, train it, and score it."""
-
-    build: Callable[[dict[str, Any]], nn.Module]
-    train: Callable[[Runtime, bool], tuple[nn.Module, Facts]]
-    score: Callable[[nn.Module], dict[str, dict[str, float]]]
 
 
 def train_digit_classifier(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Facts]:
@@ -34,26 +22,29 @@ def train_digit_classifier(rt: Runtime, quiet: bool = False) -> tuple[nn.Module,
     24 epochs of Adam with a one-cycle learning rate; the weights handed out are the last ones. The test set is
     not looked at before the end.
     """
-    epochs, batch, lr = 24, 128, 4e-3
     x, y = data.mnist("train")
-    stream = data.Stream(rt.place(x), y.to(rt.device), batch=batch, generator=rt.generator(1))
+    batches = data.Stream(rt.place(x), y.to(rt.device), batch=128, generator=rt.generator(1))
     augment = rt.generator(2)
     model = rt.place(DigitCNN())
-    steps = epochs * len(x) // batch
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.2)
-    model.train()
-    with progress(steps * batch, "digit classifier", quiet=quiet) as bar:
-        for _, (images, labels) in zip(range(steps), stream, strict=False):
-            loss = F.cross_entropy(model(random_affine(images, augment)), labels, label_smoothing=0.05)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            bar.update(batch)
-            if bar.n % (100 * batch) == 0:
-                bar.set_postfix(loss=f"{loss.item():.3f}")
-    return model, {"data": "MNIST train", "images_seen": steps * batch, "batch": batch, "lr": lr}
+
+    def loss(minibatch: tuple[Tensor, Tensor]) -> Tensor:
+        images, labels = minibatch
+        return F.cross_entropy(model(random_affine(images, augment)), labels, label_smoothing=0.05)
+
+    facts = fit(
+        rt,
+        model,
+        batches,
+        loss,
+        images=24 * len(x),
+        batch=128,
+        lr=4e-3,
+        what="digit classifier",
+        warm=0.2,
+        weight_decay=0.01,
+        quiet=quiet,
+    )
+    return model, {"data": "MNIST train", **facts}
 
 
 def random_affine(
@@ -143,17 +134,11 @@ def balanced_subset(y: Tensor, n: int, generator: torch.Generator) -> Tensor:
     return torch.cat([order[y[order] == k][:each] for k in range(len(counts))])
 
 
-def proportion(value: float, n: int) -> dict[str, float]:
-    """A share of `n` samples with the half-width of its 95 % confidence interval."""
-    return {"value": value, "ci95": 1.96 * math.sqrt(value * (1 - value) / n), "n": n}
-
-
-RECIPES: dict[str, Recipe] = {
+RECIPES = {
     "digit_classifier": Recipe(
         build=lambda config: DigitCNN(DigitCNNConfig(**{**config, "channels": tuple(config["channels"])})),
         train=train_digit_classifier,
         score=score_digit_classifier,
     ),
 }
-
-RECORDS: dict[str, Callable[[Runtime, bool], Facts]] = {"cnn_learning_curve": record_cnn_learning_curve}
+RECORDS = {"cnn_learning_curve": record_cnn_learning_curve}

@@ -1,0 +1,193 @@
+"""A training's state on disk: written whole or not at all, read only if unaltered, never a pickle.
+
+A `Checkpoint` is one safetensors file. Its tensors are the state's tensors; everything else (numbers, strings, and how
+the tensors are nested) is JSON in the file's metadata, with a sha256 of it all. `Checkpoints` is the folder of one run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from course_lib.data.files import DataFileError, write_atomically
+
+_FORMAT = "course_lib training checkpoint 1"
+_SCALARS = (bool, int, float, str, type(None))
+
+
+class Checkpoint:
+    """A file that holds nested dicts, lists and tuples of tensors, numbers, strings, True, False and None.
+
+    >>> checkpoint = Checkpoint("run/1.safetensors")
+    >>> checkpoint.save({"model": model.state_dict(), "images_seen": 6000})
+    >>> model.load_state_dict(checkpoint.load()["model"])
+
+    Args:
+        path: of the file; its folder is made when needed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Put `state` in place of what the file holds; if that is interrupted, the file stays as it was.
+
+        Raises:
+            TypeError: `state` holds something else than the class promises to keep; the message says where.
+            OSError: the folder cannot be written.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state: expected a dict, got {type(state).__name__}")
+        tensors: dict[str, Tensor] = {}
+        tree = json.dumps(_encode(state, "", tensors))
+        metadata = {"format": _FORMAT, "sha256": _digest(tree, tensors), "state": tree}
+        write_atomically(self.path, safetensors.torch.save(tensors, metadata))
+
+    def load(self) -> dict[str, Any]:
+        """What was saved, with its tensors on the CPU and in the same order in memory.
+
+        Raises:
+            DataFileError: the file is missing, truncated, altered, or no training checkpoint.
+        """
+        advice = "delete it and train anew"
+        try:
+            with safetensors.safe_open(self.path, "pt") as file:
+                metadata = file.metadata() or {}
+                # Cloned, for otherwise they would be views of a file that is soon replaced
+                tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 (no mapping)
+        except FileNotFoundError as error:
+            raise DataFileError(
+                f"{self.path}: expected a training checkpoint, found no file; train anew"
+            ) from error
+        except (safetensors.SafetensorError, OSError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DataFileError(
+                f"{self.path} is truncated or no safetensors file ({reason}); {advice}"
+            ) from error
+        if metadata.get("format") != _FORMAT:
+            raise DataFileError(
+                f"{self.path} is no training checkpoint: expected the format {_FORMAT!r}, "
+                f"found {metadata.get('format', 'none')!r}; {advice}"
+            )
+        expected, found = metadata.get("sha256"), _digest(metadata.get("state", ""), tensors)
+        if expected != found:
+            raise DataFileError(
+                f"{self.path} is altered: expected sha256 {expected}, found {found}; {advice}"
+            )
+        return _decode(json.loads(metadata["state"]), tensors)
+
+
+class Checkpoints:
+    """One run's checkpoints: a file for each of its training loops, numbered in the order in which they begin.
+
+    A loop that is through leaves its last state, so that a run resumed in its second loop skips the first.
+
+    Args:
+        folder: of this run alone.
+        run: what the run is, by name; it is compared when the run is resumed.
+        resume: go on from what the folder holds; else what it holds is removed when the first loop begins.
+
+    Raises:
+        ValueError: nothing to resume in the folder.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], run: Mapping[str, Any], *, resume: bool = False
+    ) -> None:
+        self.folder, self.run, self.resume = Path(folder), dict(run), resume
+        self._loops = 0
+        if resume and not any(self.folder.glob("*.safetensors")):
+            raise ValueError(
+                f"resume: expected a training checkpoint in {self.folder}, found none; start anew without resuming"
+            )
+
+    def next(self) -> Checkpoint:
+        """The checkpoint of the loop that begins now."""
+        if self._loops == 0 and not self.resume:  # not earlier: a mistyped argument should cost nobody a run
+            self.remove()
+        self._loops += 1
+        return Checkpoint(self.folder / f"{self._loops}.safetensors")
+
+    def remove(self) -> None:
+        """Delete them all, and what a killed process may have left half written."""
+        for path in self.folder.glob("*.safetensors*"):  # hidden temporary files too
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # absent, or someone else's files are in it
+            self.folder.rmdir()
+
+
+def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """One line on where two dicts differ, at most three entries of it; empty if they are equal.
+
+    >>> differences({"lr": 0.1, "batch": 20}, {"lr": 0.2, "batch": 20})
+    'expected lr = 0.1, found 0.2'
+    """
+    keys = [*expected, *(key for key in found if key not in expected)]
+    unequal = [key for key in keys if key not in expected or key not in found or expected[key] != found[key]]
+    lines = []
+    for key in unequal[:3]:
+        wanted = f"{key} = {expected[key]!r}" if key in expected else f"no {key}"
+        lines.append(
+            f"expected {wanted}, found {found[key]!r}" if key in found else f"expected {wanted}, found none"
+        )
+    rest = f"; and {len(unequal) - 3} more" if len(unequal) > 3 else ""
+    return "; ".join(lines) + rest
+
+
+def _encode(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """`value` as JSON that _decode takes back exactly; its tensors go into `tensors`."""
+    if isinstance(value, Tensor):
+        key = path.lstrip("/")
+        while key in tensors:  # {"a/b": x, "a": {"b": y}}
+            key += "'"
+        # A clone, because safetensors refuses tensors that share memory, as tied weights do
+        tensors[key] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        # The order in memory (channels_last, say) is kept too: a sum in another order is rounded differently.
+        return {"tensor": key, "stride": torch.empty_like(value, device="meta").stride()}
+    if isinstance(value, Mapping):
+        # Pairs, because JSON's own keys are strings, and an optimizer numbers its parameters.
+        for key in value:
+            if not isinstance(key, (int, str)):
+                raise TypeError(f"state{path}: expected keys that are strings or whole numbers, got {key!r}")
+        return {"dict": [[key, _encode(item, f"{path}/{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [_encode(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]}
+    if type(value) in _SCALARS:
+        return value
+    raise TypeError(
+        f"state{path}: expected a tensor, number, string, True, False, None, or a dict, list or tuple of them, "
+        f"got {type(value).__name__}"
+    )
+
+
+def _decode(node: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if not isinstance(node, dict):
+        return node
+    if "tensor" in node:
+        x = tensors[node["tensor"]]
+        return torch.empty_strided(x.shape, node["stride"], dtype=x.dtype).copy_(x)
+    if "dict" in node:
+        return {key: _decode(item, tensors) for key, item in node["dict"]}
+    if "list" in node:
+        return [_decode(item, tensors) for item in node["list"]]
+    return tuple(_decode(item, tensors) for item in node["tuple"])
+
+
+def _digest(tree: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(tree.encode())
+    for key in sorted(tensors):
+        x = tensors[key]
+        digest.update(f"{key} {x.dtype} {tuple(x.shape)}".encode())
+        digest.update(x.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

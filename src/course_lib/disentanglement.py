@@ -1,0 +1,75 @@
+"""Whether single latents stand for single factors of variation: the mutual information gap (chapter 6).
+
+Chen, Li, Grosse & Duvenaud 2018, section 4; the latents are binned as by Locatello et al. 2019.
+Shapes: N samples, k latents, F factors.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from course_lib import checks
+
+
+def mutual_information(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Tensor:
+    """I(z_j; v_f) of every latent and factor, in nats: (k, F), from codes (N, k) and factors (N, F) of whole numbers.
+
+    Each latent is cut into `bins` bins of equal width over its range. With finitely many samples the estimate is
+    biased upward by about (bins - 1)(levels - 1)/2N.
+
+    Raises:
+        TypeError, ValueError: other shapes or types, or factors below 0.
+    """
+    checks.tensor("codes", codes, "(N, k)")
+    checks.tensor("factors", factors, f"({len(codes)}, F)", dtype="int")
+    checks.whole("bins", bins, at_least=2)
+    _from_zero(factors)
+    low, high = codes.amin(0), codes.amax(0)
+    width = (high - low).clamp(min=1e-12)
+    binned = ((codes - low) / width * bins).long().clamp(0, bins - 1)  # (N, k)
+    return torch.stack([torch.stack([_information(z, v) for v in factors.T]) for z in binned.T])  # (k, F)
+
+
+def entropies(factors: Tensor) -> Tensor:
+    """H(v_f) of each factor, in nats: (F,), of factors (N, F) of whole numbers.
+
+    Raises:
+        TypeError, ValueError: another shape or type, or factors below 0.
+    """
+    checks.tensor("factors", factors, "(N, F)", dtype="int")
+    _from_zero(factors)
+    return torch.stack([_information(v, v) for v in factors.T])
+
+
+def mutual_information_gap(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Tensor:
+    """(I of the best latent - I of the second best) / H, per factor: (F,), each in [0, 1]; MIG is their mean.
+
+    1: one latent knows everything about the factor, and no other knows anything. Raises as `mutual_information`;
+    ValueError also for fewer than two latents or a factor that never varies.
+    """
+    information = mutual_information(codes, factors, bins=bins)
+    if len(information) < 2:
+        raise ValueError("codes: expected at least two latents to have a gap between, got one")
+    entropy = entropies(factors)
+    if float(entropy.min()) <= 0:
+        raise ValueError(
+            f"factors: expected each to take two values or more, factor {int(entropy.argmin())} never varies"
+        )
+    best, second = information.topk(2, dim=0).values
+    return (best - second) / entropy
+
+
+def _from_zero(factors: Tensor) -> None:
+    # A negative index would count from the end, and merge two values into one.
+    if int(factors.min()) < 0:
+        raise ValueError(f"factors: expected whole numbers from 0, got {int(factors.min())}")
+
+
+def _information(a: Tensor, b: Tensor) -> Tensor:
+    """I(a; b) of two columns of whole numbers (N,), in nats, from their joint histogram."""
+    joint = torch.zeros(int(a.max()) + 1, int(b.max()) + 1, dtype=torch.float64)
+    joint.index_put_((a, b), torch.ones(len(a), dtype=torch.float64), accumulate=True)
+    joint /= len(a)
+    entr = torch.special.entr
+    return entr(joint.sum(0)).sum() + entr(joint.sum(1)).sum() - entr(joint).sum()

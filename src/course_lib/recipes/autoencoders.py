@@ -1,0 +1,93 @@
+"""The deep autoencoders of chapter 4."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_lib import data
+from course_lib.autoencoders import Autoencoder, AutoencoderConfig
+from course_lib.recipes.fitting import fit
+from course_lib.recipes.recipe import Facts, Recipe, Score, mean
+from course_lib.training import Runtime, batched
+
+CIFAR10 = {"resolution": 32, "colours": 3, "channels": (32, 64, 128), "hidden": (), "latent": 128}
+
+
+def train_ae_mnist(rt: Runtime, quiet: bool = False, *, latent: int) -> tuple[nn.Module, Facts]:
+    """`Autoencoder` of `latent` numbers on the 60,000 MNIST training images: mean squared error, 40 epochs."""
+    x, _ = data.mnist("train")
+    model = rt.place(Autoencoder(AutoencoderConfig(latent=latent)))
+    batches = data.Stream(rt.place(x), batch=200, generator=rt.generator(1))
+    facts = fit(
+        rt,
+        model,
+        batches,
+        lambda images: F.mse_loss(model(images), images),
+        images=40 * len(x),
+        batch=200,
+        lr=2e-3,
+        what=f"autoencoder, k = {latent}",
+        quiet=quiet,
+    )
+    return model, {"data": "MNIST train", **facts}
+
+
+def train_ae_cifar10(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Facts]:
+    """`Autoencoder` of 128 numbers on the 50,000 CIFAR-10 training images: mean squared error, 30 epochs.
+
+    Half of the images are mirrored, anew in every batch.
+    """
+    x, _ = data.cifar10("train")
+    model = rt.place(Autoencoder(AutoencoderConfig(**CIFAR10)))
+    batches = data.Stream(rt.place(x), batch=100, generator=rt.generator(1))
+    mirror = rt.generator(2)
+
+    def loss(images: Tensor) -> Tensor:
+        images = random_mirror(images, mirror)
+        return F.mse_loss(model(images), images)
+
+    facts = fit(
+        rt,
+        model,
+        batches,
+        loss,
+        images=30 * len(x),
+        batch=100,
+        lr=1.5e-3,
+        what="CIFAR-10 autoencoder",
+        quiet=quiet,
+    )
+    return model, {"data": "CIFAR-10 train", **facts}
+
+
+def random_mirror(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image of x (N, C, H, W) mirrored left to right with probability one half."""
+    coin = torch.rand(len(x), 1, 1, 1, generator=generator).to(x.device) < 0.5
+    return torch.where(coin, x.flip(3), x)
+
+
+def score_ae_mnist(model: nn.Module) -> dict[str, Score]:
+    """Mean squared error per pixel, in units of [-1, 1], on the 10,000 MNIST test images."""
+    return {"test MSE": mean(_squared_error(model, data.mnist("test")[0]))}
+
+
+def score_ae_cifar10(model: nn.Module) -> dict[str, Score]:
+    """Mean squared error per number, in units of [-1, 1], on the 500 CIFAR-10 test images that are shipped."""
+    return {"test MSE": mean(_squared_error(model, data.cifar10_sample()[0]))}
+
+
+def _squared_error(model: nn.Module, x: Tensor) -> Tensor:
+    """Mean over each image's numbers of the squared error of its reconstruction: (N,)."""
+    return (batched(model, x) - x).square().flatten(1).mean(1)
+
+
+def _build(config: dict) -> Autoencoder:
+    return Autoencoder(AutoencoderConfig(**config))
+
+
+RECIPES = {
+    **{f"ae_mnist_{k}": Recipe(_build, train_ae_mnist, score_ae_mnist, {"latent": k}) for k in (2, 8, 32)},
+    "ae_cifar10": Recipe(_build, train_ae_cifar10, score_ae_cifar10),
+}

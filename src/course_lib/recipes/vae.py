@@ -1,0 +1,224 @@
+"""The variational autoencoders of chapters 5 to 7, and chapter 6's experiment on disentanglement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_lib import data
+from course_lib.disentanglement import mutual_information_gap
+from course_lib.progress import progress
+from course_lib.recipes.fitting import fit
+from course_lib.recipes.recipe import Facts, Recipe, Score, mean
+from course_lib.training import Runtime
+from course_lib.vae import (
+    VAE,
+    Terms,
+    TwoLevelConfig,
+    TwoLevelVAE,
+    VAEConfig,
+    active_units,
+    binarize,
+    elbo,
+    iwae,
+)
+
+DISCS = {"resolution": 32, "hidden": (256, 256), "latent": 8, "likelihood": "gaussian", "sigma": 0.3}
+BETAS, SEEDS = (1.0, 4.0, 16.0), 4
+
+
+def train_vae_mnist(
+    rt: Runtime,
+    quiet: bool = False,
+    *,
+    epochs: int,
+    reconstruction: float = 1.0,
+    beta: float = 1.0,
+    weight_decay: float = 0.02,
+    phase_in: float = 0.1,
+    **config: Any,
+) -> tuple[nn.Module, Facts]:
+    """`VAE` on MNIST, binarised anew for every batch: maximises reconstruction · log p(x|z) - β · KL.
+
+    `reconstruction` and `beta` weigh the two terms; 1 and 1 make the ELBO. The divergence is phased in over
+    the first `phase_in` of the training, lest latents be given up before they are good for something (Bowman et al.
+    2016).
+    `epochs` of 60,000 images; `config` goes to `VAEConfig`.
+    """
+    model = rt.place(VAE(VAEConfig(**config)))
+
+    def loss(terms: Terms, weight: float) -> Tensor:
+        return (weight * beta * terms.kl - reconstruction * terms.reconstruction).mean()
+
+    return model, _on_binary_mnist(rt, model, loss, epochs, weight_decay, phase_in, quiet)
+
+
+def train_two_level(rt: Runtime, quiet: bool = False, *, epochs: int) -> tuple[nn.Module, Facts]:
+    """`TwoLevelVAE` on MNIST, binarised anew for every batch: the same recipe as the plain VAE's."""
+    model = rt.place(TwoLevelVAE(TwoLevelConfig()))
+
+    def loss(terms: Terms, weight: float) -> Tensor:
+        return (weight * terms.kl - terms.reconstruction).mean()
+
+    return model, _on_binary_mnist(rt, model, loss, epochs, 0.02, 0.1, quiet)
+
+
+def _on_binary_mnist(
+    rt: Runtime,
+    model: nn.Module,
+    loss: Callable[[Terms, float], Tensor],
+    epochs: int,
+    weight_decay: float,
+    phase_in: float,
+    quiet: bool,
+) -> Facts:
+    """Minimise ``loss(terms, weight)``; the divergence's weight rises from 0 to 1 in the share `phase_in` of images."""
+    x, _ = data.mnist("train")
+    batches = data.Stream(rt.place(x), batch=100, generator=rt.generator(1))
+    noise = rt.generator(2)  # of the binarisation and of z
+    images = epochs * len(x)
+
+    def step(batch: Tensor) -> Tensor:
+        terms = model.terms(binarize(batch, noise), noise)
+        weight = min(1.0, batches.images_seen / (phase_in * images)) if phase_in else 1.0
+        return loss(terms, weight)
+
+    facts = fit(
+        rt,
+        model,
+        batches,
+        step,
+        images=images,
+        batch=100,
+        lr=5e-3,
+        weight_decay=weight_decay,
+        what=type(model).__name__,
+        quiet=quiet,
+    )
+    return {"data": "MNIST train, dynamically binarised", "weight_decay": weight_decay, **facts}
+
+
+def score_bound(model: nn.Module) -> dict[str, Score]:
+    """-ELBO on the 10,000 MNIST test images, binarised once with seed 0, and -IWAE-500 on the first 1,000 of them."""
+    x = binarize(data.mnist("test")[0], torch.Generator().manual_seed(0))
+    bound = iwae(model, x[:1000], 500, torch.Generator().manual_seed(2))
+    return {**score_elbo(model), "test -IWAE-500": mean(-bound)}
+
+
+def score_elbo(model: nn.Module) -> dict[str, Score]:
+    """-ELBO and its divergence on the 10,000 MNIST test images, binarised once with seed 0."""
+    x = binarize(data.mnist("test")[0], torch.Generator().manual_seed(0))
+    terms = elbo(model, x, torch.Generator().manual_seed(1))
+    return {"test -ELBO": mean(-terms.elbo), "test KL": mean(terms.kl)}
+
+
+def train_beta_vae_discs(
+    rt: Runtime, quiet: bool = False, *, beta: float, seed: int = 0, images: int = 600_000
+) -> tuple[nn.Module, Facts]:
+    """β-VAE with a Gaussian decoder (σ = 0.3) on 20,000 moving discs: maximises log p(x|z) - β · KL."""
+    x, _ = data.moving_discs(20_000, seed=0)
+    torch.manual_seed(seed)
+    model = rt.place(VAE(VAEConfig(**DISCS)))
+    batches = data.Stream(rt.place(x), batch=128, generator=rt.generator(10 + 2 * seed))
+    noise = rt.generator(11 + 2 * seed)
+
+    def loss(x: Tensor) -> Tensor:
+        terms = model.terms(x, noise)
+        return (beta * terms.kl - terms.reconstruction).mean()
+
+    facts = fit(
+        rt,
+        model,
+        batches,
+        loss,
+        images=images,
+        batch=128,
+        lr=1e-3,
+        what=f"β-VAE, β = {beta:g}, seed {seed}",
+        quiet=quiet,
+    )
+    return model, {"data": "20,000 moving discs, 32 x 32", "beta": beta, **facts}
+
+
+def score_beta_vae_discs(model: nn.Module) -> dict[str, Score]:
+    """Mutual information gap (mean over the four factors) and squared error on 5,000 discs of another seed."""
+    x, factors = data.moving_discs(5_000, seed=1)
+    with torch.no_grad():
+        means, _ = model.encode(x)
+        error = (model.images(means) - x).square().flatten(1).mean(1)
+    gap = mutual_information_gap(means, factors).mean()
+    return {"MIG": {"value": float(gap), "ci95": 0.0, "n": len(x)}, "test MSE": mean(error)}
+
+
+def record_disentanglement(rt: Runtime, quiet: bool = False) -> Facts:
+    """Mutual information gap of β-VAEs on moving discs, for three β and four seeds each (chapter 6)."""
+    x, factors = data.moving_discs(5_000, seed=1)
+    runs: dict[str, list[list[Any]]] = {key: [] for key in ("mig_per_factor", "mse", "kl", "active")}
+    with progress(SEEDS * len(BETAS), "disentanglement", unit=" runs", quiet=quiet) as bar:
+        for seed in range(SEEDS):
+            for row in runs.values():
+                row.append([])
+            for beta in BETAS:
+                model, facts = train_beta_vae_discs(rt, True, beta=beta, seed=seed, images=300_000)
+                with torch.no_grad():
+                    terms = elbo(model.eval(), rt.place(x), rt.generator(3))
+                    means = model.encode(rt.place(x))[0]
+                    error = (model.images(means) - rt.place(x)).square().mean()
+                runs["mig_per_factor"][-1].append(mutual_information_gap(means.cpu(), factors).tolist())
+                runs["mse"][-1].append(float(error))
+                runs["kl"][-1].append(float(terms.kl.mean()))
+                runs["active"][-1].append(int(active_units(means).sum()))
+                bar.update(1)
+    return {
+        "data": facts["data"],
+        "images_seen": facts["images_seen"],
+        "n_test": len(x),
+        "betas": BETAS,
+        "seeds": SEEDS,
+        "factors": data.FACTORS,
+        **runs,
+    }
+
+
+def _build(config: dict[str, Any]) -> VAE:
+    return VAE(VAEConfig(**config))
+
+
+_PLANE = {"latent": 2, "hidden": (256, 256), "normalise": True}
+RECIPES = {
+    "vae_mnist_20": Recipe(
+        _build,
+        train_vae_mnist,
+        score_bound,
+        {
+            "epochs": 50,
+            "weight_decay": 0.0,
+            "phase_in": 0.0,
+            "latent": 20,
+            "hidden": (464, 464),
+            "normalise": True,
+        },
+    ),
+    # The same latents, width, images and steps as the two-level model, to compare it with.
+    "vae_one_level": Recipe(
+        _build,
+        train_vae_mnist,
+        score_bound,
+        {"epochs": 80, "latent": 20, "hidden": (320, 320), "normalise": True},
+    ),
+    "vae_mnist_2": Recipe(_build, train_vae_mnist, score_elbo, {"epochs": 25, **_PLANE}),
+    "vae_mnist_2_reconstruction": Recipe(
+        _build, train_vae_mnist, score_elbo, {"epochs": 25, "beta": 0.0, **_PLANE}
+    ),
+    "vae_mnist_2_kl": Recipe(
+        _build, train_vae_mnist, score_elbo, {"epochs": 3, "reconstruction": 0.0, **_PLANE}
+    ),
+    "vae_two_level": Recipe(
+        lambda config: TwoLevelVAE(TwoLevelConfig(**config)), train_two_level, score_bound, {"epochs": 80}
+    ),
+    "beta_vae_discs": Recipe(_build, train_beta_vae_discs, score_beta_vae_discs, {"beta": 4.0}),
+}
+RECORDS = {"disentanglement": record_disentanglement}

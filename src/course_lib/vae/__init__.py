@@ -1,0 +1,37 @@
+"""Variational autoencoders (chapters 5-7): the densities, the model, its bounds, and a two-level hierarchy.
+
+Kingma & Welling 2014; Rezende, Mohamed & Wierstra 2014. Everything is per sample and in nats: a function returns
+(N,), and the caller takes the mean over the batch. Sums run over pixels and over latents, as a likelihood's must.
+"""
+
+from course_lib.vae.bounds import Bounded, active_units, effective_sample_size, elbo, iwae, log_mean_exp
+from course_lib.vae.densities import (
+    bernoulli_log_likelihood,
+    binarize,
+    gaussian_log_likelihood,
+    normal_kl,
+    normal_log_density,
+    sample_normal,
+)
+from course_lib.vae.model import VAE, Terms, VAEConfig
+from course_lib.vae.two_level import TwoLevelConfig, TwoLevelVAE
+
+__all__ = [
+    "VAE",
+    "Bounded",
+    "Terms",
+    "TwoLevelConfig",
+    "TwoLevelVAE",
+    "VAEConfig",
+    "active_units",
+    "bernoulli_log_likelihood",
+    "binarize",
+    "effective_sample_size",
+    "elbo",
+    "gaussian_log_likelihood",
+    "iwae",
+    "log_mean_exp",
+    "normal_kl",
+    "normal_log_density",
+    "sample_normal",
+]

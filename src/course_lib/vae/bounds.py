@@ -1,0 +1,92 @@
+"""Bounds on log p(x): the ELBO, the importance-weighted bound, and what tells whether the latents are used.
+
+IWAE: Burda, Grosse & Salakhutdinov 2016, Eq. (8); active units: their section 5.3.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from course_lib import checks
+from course_lib.vae.model import Terms
+
+
+class Bounded(Protocol):
+    """A model whose log p(x) is bounded from below."""
+
+    def terms(self, x: Tensor, generator: torch.Generator) -> Terms:
+        """Both terms of the ELBO."""
+
+    def log_weights(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """One draw of log p(x, z) - log q(z|x) per sample."""
+
+
+@torch.no_grad()
+def elbo(model: Bounded, x: Tensor, generator: torch.Generator, *, batch: int = 200) -> Terms:
+    """Both terms of the ELBO for each sample x (N, ...), one draw of z each, in batches without gradients.
+
+    Raises:
+        TypeError, ValueError: as the model's `terms`.
+    """
+    checks.whole("batch", batch)
+    parts = [model.terms(part, generator) for part in x.split(batch)]
+    return Terms(torch.cat([p.reconstruction for p in parts]), torch.cat([p.kl for p in parts]))
+
+
+@torch.no_grad()
+def iwae(model: Bounded, x: Tensor, draws: int, generator: torch.Generator, *, batch: int = 1000) -> Tensor:
+    """log (1/K) Σ_k p(x, z_k)/q(z_k|x) with K = `draws`: an estimate of log p(x) from below, (N,).
+
+    It is the ELBO for K = 1, rises with K in expectation, and tends to log p(x).
+
+    Args:
+        model: whose `log_weights` are drawn.
+        x: samples (N, ...).
+        draws: K, at least 1.
+        generator: of the draws.
+        batch: pairs of sample and draw computed at once.
+
+    Raises:
+        TypeError, ValueError: draws below 1, or as the model's `log_weights`.
+    """
+    draws = checks.whole("draws", draws)
+    at_once = min(draws, checks.whole("batch", batch))
+    results = []
+    for part in x.split(max(1, batch // draws)):
+        weights = []
+        for done in range(0, draws, at_once):
+            repeats = min(at_once, draws - done)
+            repeated = part.repeat_interleave(repeats, 0)  # (n·K, ...)
+            weights.append(model.log_weights(repeated, generator).view(len(part), repeats))
+        results.append(log_mean_exp(torch.cat(weights, 1)))
+    return torch.cat(results)
+
+
+def log_mean_exp(log_w: Tensor) -> Tensor:
+    """log of the mean of exp(log_w) over the last axis: (..., K) -> (...), without overflow."""
+    return log_w.logsumexp(-1) - math.log(log_w.shape[-1])
+
+
+def effective_sample_size(log_w: Tensor) -> Tensor:
+    """(Σ w)² / Σ w² of importance weights given by their logarithms: (..., K) -> (...), from 1 to K.
+
+    How many equally weighted draws the K weighted ones are worth (Kong 1992).
+    """
+    log_w = log_w - log_w.amax(-1, keepdim=True)  # only ratios count, and small numbers are rounded less
+    return (2 * log_w.logsumexp(-1) - (2 * log_w).logsumexp(-1)).exp()
+
+
+def active_units(means: Tensor, threshold: float = 0.01) -> Tensor:
+    """Which latents depend on the data: variance over x of the posterior mean above `threshold`. (N, k) -> (k,) bool.
+
+    Raises:
+        TypeError, ValueError: means of another shape, or fewer than two.
+    """
+    checks.tensor("means", means, "(N, k)")
+    if len(means) < 2:
+        raise ValueError("means: expected at least two samples, for one has no variance, got 1")
+    return means.var(0) > threshold

@@ -1,0 +1,112 @@
+"""VQ-VAE: images -> a small grid of tokens -> images (van den Oord, Vinyals & Kavukcuoglu 2017)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from course_lib import checks
+from course_lib.vq.quantizer import VectorQuantizer
+
+
+class VQTerms(NamedTuple):
+    """The terms of the loss, scalars: squared error per image, and the quantiser's two per vector."""
+
+    reconstruction: Tensor
+    codebook: Tensor
+    commitment: Tensor
+    tokens: Tensor  # (N, H, W)
+
+
+@dataclass(frozen=True)
+class VQVAEConfig:
+    """Architecture of `VQVAE`."""
+
+    resolution: int = 28  # divisible by 4: the grid of tokens is a quarter of it
+    colours: int = 1
+    channels: int = 64
+    codes: int = 128  # K
+    dimensions: int = 16  # d, of a code
+    decay: float | None = 0.99  # None: learn the codes by the codebook loss
+
+    def __post_init__(self) -> None:
+        if checks.whole("resolution", self.resolution) % 4:
+            raise ValueError(f"resolution: expected a multiple of 4, got {self.resolution}")
+
+
+class VQVAE(nn.Module):
+    """An autoencoder whose code is a grid of R/4 x R/4 tokens, each one of K."""
+
+    def __init__(self, cfg: VQVAEConfig | None = None) -> None:
+        super().__init__()
+        self.cfg = cfg = cfg or VQVAEConfig()
+        c = cfg.channels
+        self.encoder = nn.Sequential(
+            nn.Conv2d(cfg.colours, c // 2, 4, stride=2, padding=1),  # (N, c/2, R/2, R/2)
+            nn.ReLU(),
+            nn.Conv2d(c // 2, c, 4, stride=2, padding=1),  # (N, c, R/4, R/4)
+            nn.ReLU(),
+            nn.Conv2d(c, c, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(c, cfg.dimensions, 1),  # (N, d, R/4, R/4)
+        )
+        self.quantizer = VectorQuantizer(cfg.codes, cfg.dimensions, decay=cfg.decay)
+        self.decoder = nn.Sequential(
+            nn.Conv2d(cfg.dimensions, c, 3, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(c, c // 2, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(c // 2, cfg.colours, 4, stride=2, padding=1),
+        )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the grid of tokens."""
+        return self.cfg.resolution // 4, self.cfg.resolution // 4
+
+    def terms(self, x: Tensor) -> VQTerms:
+        """The loss's terms for images x (N, C, R, R) in [-1, 1]: a mean over images of a sum over pixels.
+
+        The loss is ``reconstruction + codebook + β · commitment`` (their Eq. 3), per image; the quantiser's two
+        terms are here summed over the grid, as the squared error is over pixels.
+
+        Raises:
+            ValueError: images of another shape.
+        """
+        q = self.quantizer(self._encode(x))
+        error = (self._decode(q.quantized) - x).square().flatten(1).sum(1).mean()
+        vectors = q.tokens[0].numel()
+        return VQTerms(error, vectors * q.codebook, vectors * q.commitment, q.tokens)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Tokens (N, R/4, R/4) of images (N, C, R, R) in [-1, 1]. Raises ValueError for another shape."""
+        return self.quantizer.nearest(self._encode(x))
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        """Images (N, C, R, R) in [-1, 1] of tokens (N, R/4, R/4).
+
+        Raises:
+            TypeError, ValueError: no int64 tokens, another grid, or tokens outside the codebook.
+        """
+        if tuple(tokens.shape[1:]) != self.grid:
+            raise ValueError(
+                f"tokens: expected shape (N, {self.grid[0]}, {self.grid[1]}), got {tuple(tokens.shape)}"
+            )
+        return self._decode(self.quantizer.lookup(tokens))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstructions (N, C, R, R) of images x. Raises ValueError for another shape."""
+        return self.decode(self.encode(x))
+
+    def _encode(self, x: Tensor) -> Tensor:
+        shape = (self.cfg.colours, self.cfg.resolution, self.cfg.resolution)
+        if x.dim() != 4 or tuple(x.shape[1:]) != shape:
+            raise ValueError(
+                f"x: expected images of shape (N, {', '.join(map(str, shape))}), got {tuple(x.shape)}"
+            )
+        return self.encoder(x)
+
+    def _decode(self, z_q: Tensor) -> Tensor:
+        return self.decoder(z_q).tanh()

@@ -1,0 +1,75 @@
+"""The shipped checkpoints keep what their cards claim, and the cards what the course promises."""
+
+import pytest
+import torch
+
+from course_lib import data, features, zoo
+from course_lib.autoencoders import PCA
+from course_lib.training import batched
+from course_lib.vae import active_units, binarize, elbo
+
+
+@pytest.mark.parametrize("name", [name for name in zoo.names() if name != "digit_classifier"])
+def test_scores_are_those_on_the_card(name):
+    """`verify` raises if recomputing any score gives another value (the classifier has its own test)."""
+    found = zoo.verify(name)
+    assert set(found) == set(zoo.info(name)["scores"])
+
+
+@pytest.fixture(scope="module")
+def pca():
+    return PCA.fit(data.mnist("train")[0], 32)
+
+
+@pytest.mark.parametrize("k", [2, 8, 32])
+def test_deep_autoencoders_beat_pca(pca, k):
+    x, _ = data.mnist("test")
+    linear = float((pca.truncated(k).reconstruct(x) - x).square().mean())
+    deep = zoo.info(f"ae_mnist_{k}")["scores"]["test MSE"]["value"]
+    assert deep < (0.65 if k == 8 else 1.0) * linear
+
+
+def test_one_level_and_two_level_models_are_fairly_compared():
+    """Not more parameters, the same images, and a better bound by over two standard errors of the difference."""
+    one, two = zoo.load("vae_one_level"), zoo.load("vae_two_level")
+    size = [sum(p.numel() for p in model.parameters()) for model in (one, two)]
+    assert 0.98 * size[0] <= size[1] <= size[0]
+    assert zoo.info("vae_one_level")["images_seen"] == zoo.info("vae_two_level")["images_seen"]
+    x = binarize(data.mnist("test")[0], torch.Generator().manual_seed(0))
+    bounds = [elbo(model, x, torch.Generator().manual_seed(3)).elbo for model in (one, two)]
+    difference = bounds[1] - bounds[0]
+    assert difference.mean() > 2 * difference.std() / len(x) ** 0.5
+
+
+def test_plain_vae_has_the_bound_that_chapter_6_reports():
+    scores = zoo.info("vae_mnist_20")["scores"]
+    assert scores["test -ELBO"]["n"] == 10_000
+    assert scores["test -ELBO"]["value"] <= 92.5
+    assert zoo.info("vae_two_level")["scores"]["test -ELBO"]["value"] <= 91
+    assert scores["test -IWAE-500"]["n"] >= 1_000
+    assert scores["test -IWAE-500"]["value"] < scores["test -ELBO"]["value"]
+
+
+def test_latents_are_used_only_where_they_should_be():
+    x = binarize(data.mnist("test")[0][:2000], torch.Generator().manual_seed(0))
+    active = {
+        name: int(active_units(zoo.load(name).encode(x)[0]).sum())
+        for name in ("vae_mnist_2", "vae_mnist_2_reconstruction", "vae_mnist_2_kl", "vae_mnist_20")
+    }
+    assert active["vae_mnist_2"] == active["vae_mnist_2_reconstruction"] == 2
+    assert active["vae_mnist_2_kl"] == 0
+    assert active["vae_mnist_20"] >= 15
+
+
+def test_token_prior_writes_digits_that_are_recognised():
+    """More confidently than the plain VAE's, all ten about equally often; and the codebook is half used or more."""
+    tokenizer, prior = zoo.load("vq_mnist"), zoo.load("token_prior")
+    judge, generator = features.digit_classifier(), torch.Generator().manual_seed(0)
+    written = judge.probabilities(batched(tokenizer.decode, prior.sample(1000, generator)))
+    plain = judge.probabilities(zoo.load("vae_mnist_20").sample(1000, generator))
+    confidence = [p.max(1).values for p in (written, plain)]
+    error = (confidence[0].var() / 1000 + confidence[1].var() / 1000) ** 0.5
+    assert confidence[0].mean() - confidence[1].mean() > 2 * error
+    share = torch.bincount(written.argmax(1), minlength=10) / 1000
+    assert torch.special.entr(share).sum() >= 0.95 * torch.log(torch.tensor(10.0))
+    assert zoo.info("vq_mnist")["scores"]["perplexity"]["value"] >= tokenizer.cfg.codes / 2
