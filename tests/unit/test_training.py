@@ -46,6 +46,19 @@ def test_a_seed_gives_the_same_weights_and_streams():
     assert not torch.equal(draws[0], draws[2])
 
 
+def test_generators_in_use_are_remembered_and_others_forgotten():
+    rt = Runtime("cpu", "cpu")
+    first = rt.generator(3)
+    for _ in range(100):
+        rt.generator(4)
+    second = rt.generator(3)
+    assert [(stream, id(found)) for stream, found in rt.generators_in_use()] == [
+        (3, id(first)),
+        (3, id(second)),
+    ]
+    assert len(rt._generators) == 2  # a generator per step does not fill the memory
+
+
 def test_place_changes_the_layout_and_not_the_values():
     rt, x = Runtime("cpu", "cpu"), torch.randn(2, 3, 8, 8)
     placed = rt.place(x)
