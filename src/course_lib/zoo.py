@@ -187,9 +187,8 @@ def _allowed(score: Mapping[str, float], tolerance: float) -> float:
     """
     relative, steps = tolerance * abs(score["value"]), score["value"] * score["n"]
     is_share = 0 <= score["value"] <= 1 and abs(steps - round(steps)) < 1e-6
-    return (
-        max(relative, 1.5 / score["n"]) if is_share else relative
-    )  # 1.5: one step, and no doubt about rounding
+    # One and a half steps: one, and no doubt about how the difference itself is rounded
+    return max(relative, 1.5 / score["n"]) if is_share else relative
 
 
 def _shown(score: Mapping[str, float]) -> str:

@@ -46,6 +46,7 @@ def fit(
     If `rt` keeps checkpoints, the loop can be interrupted and resumed. For the result to be the same then, `loss` may
     draw only from generators that came from ``rt.generator`` before, from those that modules of `model` have as
     attributes, and from torch's own (dropout does), and it may remember nothing from one call to the next.
+    Bit for bit it is the same on the same kind of processor with as many threads (another number rounds otherwise).
 
     Args:
         rt: has the device, the generators and the checkpoints.
