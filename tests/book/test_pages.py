@@ -24,6 +24,10 @@ CHAPTERS = [page for page in PAGES if page.removeprefix("book/")[:2].isdigit()]
 SEARCHES = {
     "book/01_discriminative_vs_generative.html": "Feynman",
     "book/03_pca_linear_autoencoder.html": "ellipsoid",
+    "book/04_deep_autoencoders.html": "undercomplete",
+    "book/05_vae_derived.html": "reparameterisation",
+    "book/06_vae_trained.html": "disentanglement",
+    "book/07_beyond_the_vae.html": "codebook",
 }
 
 every_page = pytest.mark.parametrize("page", PAGES)
