@@ -97,10 +97,11 @@ def train(
     """
     recipe = _recipe(name)
     made_by = f"course_lib.recipes.{recipe.train.__name__}"
-    run = {"checkpoint": name, "recipe": made_by, **recipe.settings}
+    settings = recipe.settings or {}
+    run = {"checkpoint": name, "recipe": made_by, **settings}
     kept = Checkpoints(data.cache_folder() / "training" / name, run, resume=resume)
     rt = Runtime("gpu", device, seed=0, checkpoints=kept)
-    model, facts = recipe.train(rt, quiet, **recipe.settings)
+    model, facts = recipe.train(rt, quiet, **settings)
     minutes = rt.seconds / 60
     # Scores are those of the weights as shipped, that is rounded to half precision.
     weights = {k: w.half() if w.is_floating_point() else w for k, w in model.state_dict().items()}

@@ -204,8 +204,9 @@ def test_prior_overfits_one_batch_down_to_its_entropy():
     tokens = torch.randint(5, (8, 2, 3), generator=generator())
     assert len(tokens.flatten(1).unique(dim=0)) == 8
     model = TokenPrior(TokenPriorConfig(codes=5, rows=2, columns=3, width=16, heads=2, layers=1))
-    optimizer = torch.optim.Adam(model.parameters(), 2e-2)
-    for _ in range(80):
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    # With five seeds it ends 0.01 to 0.02 above log 8; at a rate of 2e-2 it depended on how a processor rounds.
+    for _ in range(120):
         loss = -model.log_prob(tokens).mean()
         optimizer.zero_grad()
         loss.backward()

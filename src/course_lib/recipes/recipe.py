@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,12 +17,12 @@ Score = dict[str, float]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to make the empty model from its config, train it as ``train(rt, quiet, **settings)``, and score it."""
+    """How to make the empty model from its config, train it as ``train(rt, quiet, **(settings or {}))``, and score it."""
 
     build: Callable[[dict[str, Any]], nn.Module]
     train: Callable[..., tuple[nn.Module, Facts]]
     score: Callable[[nn.Module], dict[str, Score]]
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] | None = None
 
 
 def proportion(value: float, n: int) -> Score:
