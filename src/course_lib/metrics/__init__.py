@@ -1,0 +1,9 @@
+"""Scores for images and for generators: of single images, of distributions, by matching, and from games.
+
+Every score takes images or features and returns a `Result`, which carries the number of samples, the extractor's
+name and a 95 % confidence interval.
+"""
+
+from course_lib.metrics.result import Result, mean, proportion
+
+__all__ = ["Result", "mean", "proportion"]

@@ -1,0 +1,62 @@
+"""A score together with what it means nothing without: how many samples, which extractor, how uncertain."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from course_lib import checks
+
+Z95 = 1.959963984540054  # standard errors in half a 95 % interval of the normal distribution
+
+
+@dataclass(frozen=True)
+class Result:
+    """One score. ``float(result)`` is its value, ``print(result)`` shows everything.
+
+    Two results can be compared only if they have the same extractor and the same numbers of samples.
+    """
+
+    name: str
+    value: float
+    ci95: float  # half-width of the 95 % confidence interval; NaN where none can be given
+    n: int  # samples that were scored
+    reference: int | None = None  # real samples they were compared with
+    extractor: str | None = None  # what the features come from; None if pixels were compared
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __str__(self) -> str:
+        interval = "" if math.isnan(self.ci95) else f" ± {self.ci95:.2g}"
+        counts = f"n = {self.n:,}" + ("" if self.reference is None else f" against {self.reference:,}")
+        source = "" if self.extractor is None else f"; {self.extractor}"
+        return f"{self.name} {self.value:.4g}{interval} ({counts}{source})"
+
+
+def mean(name: str, values: Tensor, *, reference: int | None = None, extractor: str | None = None) -> Result:
+    """The mean of `values` (N,), one number per sample, with 1.96 standard errors as half-width of its interval.
+
+    Raises:
+        TypeError, ValueError: not a finite floating-point vector.
+    """
+    values = checks.tensor("values", values, "(N,)").double()
+    n = len(values)
+    error = float(values.std()) / math.sqrt(n) if n > 1 else math.nan
+    return Result(name, float(values.mean()), Z95 * error, n, reference, extractor)
+
+
+def proportion(
+    name: str, value: float, n: int, *, reference: int | None = None, extractor: str | None = None
+) -> Result:
+    """A share `value` in [0, 1] of `n` samples; the interval's half-width is that of the normal approximation.
+
+    Raises:
+        TypeError, ValueError: a share outside [0, 1], or no samples.
+    """
+    checks.whole("n", n)
+    if not 0 <= checks.real("value", value) <= 1:
+        raise ValueError(f"value must be a share between 0 and 1; received {value}")
+    return Result(name, value, Z95 * math.sqrt(value * (1 - value) / n), n, reference, extractor)
