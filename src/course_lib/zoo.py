@@ -28,6 +28,7 @@ from torch import nn
 from course_lib import data
 from course_lib.checkpoint import Checkpoints, differences
 from course_lib.data.files import checksums
+from course_lib.metrics.result import digits
 from course_lib.training import Runtime
 
 FOLDER = "checkpoints"
@@ -193,12 +194,7 @@ def _allowed(score: Mapping[str, float], tolerance: float) -> float:
 
 
 def _shown(score: Mapping[str, float]) -> str:
-    """A score to the second digit of its interval; without an interval, to four digits."""
-    value, ci95, n = score["value"], score["ci95"], score["n"]
-    if not (math.isfinite(ci95) and ci95 > 0):
-        return f"{value:.4g} (n = {n:,})"
-    decimals = min(max(0, 1 - math.floor(math.log10(ci95))), 8)
-    return f"{value:.{decimals}f} ± {ci95:.{decimals}f} (n = {n:,})"
+    return f"{digits(score['value'], score['ci95'])} (n = {score['n']:,})"
 
 
 def _shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:

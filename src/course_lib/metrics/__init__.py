@@ -4,6 +4,6 @@ Every score takes images or features and returns a `Result`, which carries the n
 name and a 95 % confidence interval.
 """
 
-from course_lib.metrics.result import Result, mean, proportion
+from course_lib.metrics.result import Result, digits, mean, proportion
 
-__all__ = ["Result", "mean", "proportion"]
+__all__ = ["Result", "digits", "mean", "proportion"]

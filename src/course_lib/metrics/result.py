@@ -9,7 +9,7 @@ from torch import Tensor
 
 from course_lib import checks
 
-Z95 = 1.959963984540054  # standard errors in half a 95 % interval of the normal distribution
+Z95 = 1.96  # standard errors in half a 95 % interval of the normal distribution
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,9 @@ class Result:
         return self.value
 
     def __str__(self) -> str:
-        interval = "" if math.isnan(self.ci95) else f" ± {self.ci95:.2g}"
         counts = f"n = {self.n:,}" + ("" if self.reference is None else f" against {self.reference:,}")
         source = "" if self.extractor is None else f"; {self.extractor}"
-        return f"{self.name} {self.value:.4g}{interval} ({counts}{source})"
+        return f"{self.name} {digits(self.value, self.ci95)} ({counts}{source})"
 
 
 def mean(name: str, values: Tensor, *, reference: int | None = None, extractor: str | None = None) -> Result:
@@ -60,3 +59,11 @@ def proportion(
     if not 0 <= checks.real("value", value) <= 1:
         raise ValueError(f"value must be a share between 0 and 1; received {value}")
     return Result(name, value, Z95 * math.sqrt(value * (1 - value) / n), n, reference, extractor)
+
+
+def digits(value: float, ci95: float) -> str:
+    """``value ± ci95`` to the second digit of the interval; without an interval, the value to four digits."""
+    if not (math.isfinite(ci95) and ci95 > 0):
+        return f"{value:.4g}"
+    decimals = min(max(0, 1 - math.floor(math.log10(ci95))), 8)
+    return f"{value:.{decimals}f} ± {ci95:.{decimals}f}"

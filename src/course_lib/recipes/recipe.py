@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from course_lib import checks
+from course_lib import metrics
 
 Facts = dict[str, Any]
 Score = dict[str, float]
@@ -17,7 +16,7 @@ Score = dict[str, float]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to make the empty model from its config, train it as ``train(rt, quiet, **(settings or {}))``, and score it."""
+    """How to make the empty model from its config, train it as ``train(rt, quiet, **settings)``, and score it."""
 
     build: Callable[[dict[str, Any]], nn.Module]
     train: Callable[..., tuple[nn.Module, Facts]]
@@ -26,13 +25,14 @@ class Recipe:
 
 
 def proportion(value: float, n: int) -> Score:
-    """A share of `n` samples with the half-width of its 95 % confidence interval (normal approximation)."""
-    return {"value": value, "ci95": 1.96 * math.sqrt(value * (1 - value) / n), "n": n}
+    """A share of `n` samples with its 95 % interval, as `metrics.proportion`."""
+    return _card(metrics.proportion("share", value, n))
 
 
 def mean(values: Tensor) -> Score:
-    """The mean of `values` (N,), one per sample, with the half-width of its 95 % interval (1.96 standard errors)."""
-    checks.tensor("values", values, "(N,)")
-    n = len(values)
-    error = float(values.double().std()) / math.sqrt(n) if n > 1 else math.nan
-    return {"value": float(values.double().mean()), "ci95": 1.96 * error, "n": n}
+    """The mean of `values` (N,), one per sample, with its 95 % interval, as `metrics.mean`."""
+    return _card(metrics.mean("mean", values))
+
+
+def _card(result: metrics.Result) -> Score:
+    return {"value": result.value, "ci95": result.ci95, "n": result.n}
