@@ -17,6 +17,8 @@ BAD = """<!doctype html><html lang="en"><head><title>t</title></head><body><main
 <img alt="plot.png" src="missing.png"><img src="missing2.png">
 <div class="cell_output" style="background: white"><img alt="A figure with a description that is long enough"
  src="data:image/svg+xml,%3Csvg xmlns=%22http://www.w3.org/2000/svg%22 width=%229%22 height=%229%22/%3E"></div>
+<img alt="A figure that is squeezed" style="width: 700px; height: 90px; max-width: 100%"
+ src="data:image/svg+xml,%3Csvg xmlns=%22http://www.w3.org/2000/svg%22 width=%22700%22 height=%2290%22/%3E">
 <div style="width: 700px">wide</div><p style="color: #ddd; background: #fff">pale text</p>
 <a href="nowhere.html">a</a><a href="#nothing">b</a><a href="http://localhost/">c</a>
 <button tabindex="0" style="outline: none">silent</button><a id="jump" href="bad.html">jump</a>
@@ -93,7 +95,9 @@ def test_dark(bad: Visit) -> None:
 
 
 def test_width(bad: Visit) -> None:
-    assert any(line.startswith("sticks out: DIV") for line in visit.width_defects(bad))
+    found = visit.width_defects(bad)
+    assert any(line.startswith("sticks out: DIV") for line in found)
+    assert [line for line in found if "squeezed" in line] == ["squeezed: A figure that is squeezed: 374 x 90"]
 
 
 def test_axe(bad: Visit) -> None:

@@ -57,7 +57,7 @@ IMAGES = """() => [...document.querySelectorAll(
           figure: Boolean(e.closest('div.cell_output, .jupyter-widgets'))};
 })"""
 
-# The page is as wide as the window, and nothing is cut off where it cannot be scrolled to.
+# The page is as wide as the window, nothing is cut off where it cannot be scrolled to, and no picture is squeezed.
 WIDTH = """() => {
   const wide = window.innerWidth, scrolls = (e) => {
     for (let p = e.parentElement; p && p !== document.body; p = p.parentElement)
@@ -68,7 +68,12 @@ WIDTH = """() => {
     const box = e.getBoundingClientRect();
     return box.width > 1 && box.right > wide + 1 && !scrolls(e);
   });
+  const squeezed = [...document.images].filter((e) => {
+    const drawn = e.width / e.height, natural = e.naturalWidth / e.naturalHeight;
+    return e.width > 20 && e.naturalWidth && Math.abs(drawn / natural - 1) > 0.03;
+  });
   return {page: document.documentElement.scrollWidth, window: wide,
+          squeezed: squeezed.map((e) => `${(e.alt || e.src).slice(0, 60)}: ${e.width} x ${e.height}`),
           out: out.slice(0, 5).map((e) => e.tagName + '.' + e.className)};
 }"""
 
@@ -194,9 +199,10 @@ def dark_defects(seen: Visit) -> list[str]:
 
 
 def width_defects(seen: Visit) -> list[str]:
-    """What makes the page scroll sideways on a telephone."""
+    """What makes the page scroll sideways on a telephone, and pictures that lost their proportions there."""
     wide = seen.widths
     found = [f"sticks out: {name}" for name in wide["out"]]
+    found += [f"squeezed: {name}" for name in wide["squeezed"]]
     if wide["page"] > wide["window"]:
         found.append(f"the page is {wide['page']} px wide in a window of {wide['window']} px")
     return found

@@ -39,6 +39,7 @@ def train_vae_mnist(
     beta: float = 1.0,
     weight_decay: float = 0.02,
     phase_in: float = 0.1,
+    lr: float = 5e-3,
     **config: Any,
 ) -> tuple[nn.Module, Facts]:
     """`VAE` on MNIST, binarised anew for every batch: maximises reconstruction · log p(x|z) - β · KL.
@@ -53,7 +54,7 @@ def train_vae_mnist(
     def loss(terms: Terms, weight: float) -> Tensor:
         return (weight * beta * terms.kl - reconstruction * terms.reconstruction).mean()
 
-    return model, _on_binary_mnist(rt, model, loss, epochs, weight_decay, phase_in, quiet)
+    return model, _on_binary_mnist(rt, model, loss, epochs, weight_decay, phase_in, lr, quiet)
 
 
 def train_two_level(rt: Runtime, quiet: bool = False, *, epochs: int) -> tuple[nn.Module, Facts]:
@@ -63,7 +64,7 @@ def train_two_level(rt: Runtime, quiet: bool = False, *, epochs: int) -> tuple[n
     def loss(terms: Terms, weight: float) -> Tensor:
         return (weight * terms.kl - terms.reconstruction).mean()
 
-    return model, _on_binary_mnist(rt, model, loss, epochs, 0.02, 0.1, quiet)
+    return model, _on_binary_mnist(rt, model, loss, epochs, 0.02, 0.1, 5e-3, quiet)
 
 
 def _on_binary_mnist(
@@ -73,6 +74,7 @@ def _on_binary_mnist(
     epochs: int,
     weight_decay: float,
     phase_in: float,
+    lr: float,
     quiet: bool,
 ) -> Facts:
     """Minimise ``loss(terms, weight)``; the divergence's weight rises from 0 to 1 in the share `phase_in` of images."""
@@ -93,7 +95,7 @@ def _on_binary_mnist(
         step,
         images=images,
         batch=100,
-        lr=5e-3,
+        lr=lr,
         weight_decay=weight_decay,
         what=type(model).__name__,
         quiet=quiet,
@@ -194,11 +196,11 @@ RECIPES = {
         train_vae_mnist,
         score_bound,
         {
-            "epochs": 50,
-            "weight_decay": 0.0,
-            "phase_in": 0.0,
+            "epochs": 110,
+            "lr": 8e-3,
             "latent": 20,
-            "hidden": (464, 464),
+            "channels": (16, 32),
+            "hidden": (320,),
             "normalise": True,
         },
     ),
