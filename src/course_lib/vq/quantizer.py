@@ -121,7 +121,9 @@ class VectorQuantizer(nn.Module):
             chosen = torch.randint(len(rows), (len(dead),), generator=self.generator).to(rows.device)
             self.count[dead] = 1.0
             self.total[dead] = rows[chosen]
-        self.codebook.copy_(self.total / self.count.clamp(min=1e-5).unsqueeze(1))
+        # A code that nobody uses stays where it is; when total and count have both faded, their ratio would not.
+        alive, count = (self.count > 1e-5).unsqueeze(1), self.count.clamp(min=1e-5).unsqueeze(1)
+        self.codebook.copy_(torch.where(alive, self.total / count, self.codebook))
 
 
 def perplexity(tokens: Tensor, codes: int) -> float:
