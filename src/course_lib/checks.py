@@ -62,7 +62,7 @@ def images(name: str, value: Any, shape: str = "(N, C, H, W)") -> Tensor:
         TypeError, ValueError: as `tensor`; ValueError also for values outside [-1, 1].
     """
     x = tensor(name, value, shape)
-    low, high = float(x.min()), float(x.max())
+    low, high = (float(value) for value in x.detach().aminmax())
     if low < -1 - 1e-4 or high > 1 + 1e-4:
         raise ValueError(
             f"{name}: expected images in [-1, 1], got values from {low:.3g} to {high:.3g}; "

@@ -62,6 +62,11 @@ class EfficientNetConfig:
     classes: int = 1000
 
 
+def normalised(x: Tensor) -> Tensor:
+    """Images in [-1, 1] as the weights were trained on them: (pixel - 127) / 128, where pixel = 127.5 (x + 1)."""
+    return (127.5 * x + 0.5) / 128
+
+
 class EfficientNet(nn.Module):
     """Stem, inverted residual blocks, a last 1x1 convolution, the mean over positions, a linear classifier.
 
@@ -90,9 +95,7 @@ class EfficientNet(nn.Module):
         """
         if x.dim() != 4 or x.shape[1] != 3:
             raise ValueError(f"x: expected images of shape (N, 3, H, W), got {tuple(x.shape)}")
-        # The weights were trained on (pixel - 127) / 128, and pixel = 127.5 (x + 1).
-        x = (127.5 * x + 0.5) / 128
-        x = self.stem(x)  # (N, 32, H/2, W/2), rounded up as all that follow
+        x = self.stem(normalised(x))  # (N, 32, H/2, W/2), rounded up as all that follow
         x = self.blocks(x)  # (N, 320, H/32, W/32)
         x = self.head(x)  # (N, 1280, H/32, W/32)
         return x.mean((2, 3))  # (N, 1280)
