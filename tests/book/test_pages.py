@@ -23,6 +23,7 @@ CHAPTERS = [page for page in PAGES if page.removeprefix("book/")[:2].isdigit()]
 # A word that a reader would look for, and the chapter that search must offer for it.
 SEARCHES = {
     "book/01_discriminative_vs_generative.html": "Feynman",
+    "book/02_comparing_images.html": "structural",
     "book/03_pca_linear_autoencoder.html": "ellipsoid",
     "book/04_deep_autoencoders.html": "undercomplete",
     "book/05_vae_derived.html": "reparameterisation",
