@@ -1,0 +1,173 @@
+"""The training loop that the adversarial recipes share: discriminator steps, then a generator step, and so on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from course_lib import checks
+from course_lib.adversarial import Loss, Objective, Penalty, Verdict, clip_weights
+from course_lib.gans import GAN
+from course_lib.progress import progress
+from course_lib.recipes.fitting import Guard
+from course_lib.recipes.recipe import Facts
+from course_lib.training import Runtime
+
+WON = 0.01  # a discriminator whose loss is below this share of what guessing costs it has won
+WINDOW = 200  # generator steps over which its loss is averaged
+
+
+class DiscriminatorWon(UserWarning):
+    """The discriminator tells all real from all generated images, so that its gradient teaches the generator little."""
+
+
+def duel(
+    rt: Runtime,
+    gan: GAN,
+    batches: Iterator[Tensor | tuple[Tensor, ...]],
+    *,
+    loss: Loss,
+    images: int,
+    batch: int,
+    lr: tuple[float, float],
+    betas: tuple[float, float] = (0.5, 0.999),
+    critics: int = 1,
+    penalties: Iterable[tuple[Penalty, float]] = (),
+    clip: float | None = None,
+    decay: float = 0.5,
+    what: str,
+    quiet: bool = False,
+    watch: Callable[[int, Verdict], None] | None = None,
+) -> Facts:
+    """Train `gan` until its discriminator has seen `images` real images (and as many generated ones).
+
+    Args:
+        rt: has the device, the generators and the checkpoints (see `Guard`).
+        gan: in training mode afterwards too.
+        batches: an endless iterator over x or, if there are classes, (x, y), usually a `data.Stream`.
+        loss: of `course_lib.adversarial`.
+        images: real images to see; a generator step comes after every `critics` batches of them.
+        batch: images in each minibatch.
+        lr: of the generator and of the discriminator, for Adam.
+        betas: of Adam.
+        critics: discriminator steps per generator step.
+        penalties: pairs of a penalty of `course_lib.adversarial` and its weight.
+        clip: weights of the discriminator are kept in [-clip, clip] after each of its steps; None leaves them.
+        decay: in this last share of the training both learning rates fall linearly to 0.
+        what: name on the progress bar.
+        quiet: no progress bar.
+        watch: called after each generator step with the images seen and the last verdict, detached.
+
+    Returns:
+        What a checkpoint's card says about the training.
+
+    Warns:
+        DiscriminatorWon: its loss was next to nothing over 200 generator steps; said once.
+
+    Raises:
+        TypeError, ValueError: a wrong number of images, learning rate, decay or clip, or minibatches of another size;
+            as `Guard` and `Objective` too.
+        TrainingDiverged: a loss became NaN or infinite.
+    """
+    checks.whole("critics", critics)
+    round_ = checks.whole("batch", batch, at_least=2) * critics  # real images per generator step
+    why = "critics * batch, one generator step"
+    rounds = checks.whole("images", images, at_least=round_, why=why) // round_
+    if checks.real("decay", decay) > 1:
+        raise ValueError(f"decay must be a share of the training, from 0 to 1; received {decay}")
+    if clip is not None:
+        checks.real("clip", clip, positive=True)
+    noise = rt.generator(2)
+    G, D = gan.G, gan.D
+    objective = Objective(D, loss, penalties)
+    optimizers = [
+        torch.optim.Adam(net.parameters(), checks.real("lr", rate, positive=True), betas)
+        for net, rate in zip((G, D), lr, strict=True)
+    ]
+
+    def share(done: int) -> float:
+        return min(1.0, (rounds - done) / (decay * rounds)) if decay else 1.0
+
+    schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, share) for optimizer in optimizers]
+    step_G, step_D = optimizers
+    learners = [weight for weight in G.parameters() if weight.requires_grad]
+    gan.train()
+    plan = {"what": what, "images": images, "batch": batch, "lr": list(lr), "betas": list(betas)}
+    plan |= {
+        "critics": critics,
+        "clip": clip,
+        "decay": decay,
+        "penalties": [weight for _, weight in objective.penalties],
+    }
+    parts = {"gan": gan, "batches": batches, "step_G": step_G, "step_D": step_D}
+    parts |= {"schedule_G": schedules[0], "schedule_D": schedules[1]}
+    guard = Guard(rt, plan, rounds * round_, parts)
+    won = _Won(loss)
+    with progress(rounds * round_, what, quiet=quiet) as bar:
+        bar.initial = guard.images_seen
+        bar.update(guard.images_seen)
+        for number in range(guard.images_seen // round_, rounds):
+            for _ in range(critics):
+                drawn = next(batches)
+                x, *y = (drawn,) if isinstance(drawn, Tensor) else drawn
+                if len(x) != batch:
+                    raise ValueError(f"batches: expected minibatches of {batch} images, got one of {len(x)}")
+                with torch.no_grad():  # the discriminator's step does not reach the generator
+                    fake = G(gan.codes(len(x), noise), *y)
+                verdict = objective(x, fake, noise, *y)
+                step_D.zero_grad(set_to_none=True)
+                verdict.total.backward()
+                step_D.step()
+                verdict = Verdict(*(part.detach() for part in verdict))  # lest who keeps it keeps its graph
+                if clip is not None:
+                    clip_weights(D, clip)
+            logits = D(G(gan.codes(len(x), noise), *y), *y)
+            # Simplified: logits of the reals from before the discriminator's last step; only a relativistic loss cares
+            value = loss.generator(verdict.real, logits).mean()
+            step_G.zero_grad(set_to_none=True)
+            value.backward(inputs=learners)  # through the discriminator, but not into its weights
+            step_G.step()
+            for schedule in schedules:
+                schedule.step()
+            bar.update(round_)
+            guard.step(round_, {"discriminator's loss": verdict.total, "generator's loss": value})
+            won.look(verdict, guard.images_seen)
+            if watch is not None:
+                watch(guard.images_seen, verdict)
+            if number % 50 == 49:
+                bar.set_postfix(gap=f"{verdict.gap.item():.3g}")
+    guard.finish()
+    return {"images_seen": rounds * round_, "batch": batch, "lr": list(lr), "critic_steps": critics}
+
+
+class _Won:
+    """Warns once when the discriminator's loss has been next to nothing for a while.
+
+    Which of both logits is larger would not do: with batch normalisation a healthy game has almost all in order too.
+    A Wasserstein critic never wins: guessing costs it nothing, and its slope does not depend on how right it is.
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        unsure = torch.zeros(1)
+        self._guess = float(loss.discriminator(unsure, unsure))  # what the same logit for all images costs
+        self._losses: list[Tensor] = []
+
+    def look(self, verdict: Verdict, images_seen: int) -> None:
+        if self._guess <= 0:
+            return
+        self._losses.append(verdict.loss)
+        if len(self._losses) < WINDOW:
+            return
+        share, self._losses = float(torch.stack(self._losses).mean()) / self._guess, []
+        if share < WON:
+            self._guess = 0.0  # said once
+            warnings.warn(
+                f"the discriminator's loss was {share:.2%} of what guessing costs in the {WINDOW} generator steps "
+                f"before {images_seen:,} images: it has won, and the generator learns little from it; lower its "
+                "learning rate, raise the generator's, or use a Wasserstein loss with a penalty",
+                DiscriminatorWon,
+                stacklevel=3,
+            )
