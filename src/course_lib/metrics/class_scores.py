@@ -1,0 +1,184 @@
+"""Scores from a classifier's probabilities: the Inception score and its variants (chapter 13).
+
+Inception score: Salimans et al. 2016; modified: Gurumurthy et al. 2017; mode score: Che et al. 2017, and Zhou et al.
+2018, who show what it is. Each is a score of a *set*: an image alone has none, for it needs the marginal p(y).
+
+Legend: N samples, C classes; p_i = p(y|x_i), a row of `probabilities`; p̄ = p(y) = mean of p_i; KL in nats.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+from torch import Tensor
+
+from course_lib import checks
+from course_lib.metrics.distributions import extractor_name
+from course_lib.metrics.result import Z95, Result
+
+
+def inception_score(
+    probabilities: Tensor, *, extractor: str, splits: int = 1, generator: torch.Generator | None = None
+) -> Result:
+    """exp(mean_i KL(p_i ‖ p̄)) of class probabilities (N, C): from 1 to C. High for sure and varied classes.
+
+    The interval is that of the delta method. The mean of KL(p_i ‖ p̄) has the influence function KL(p_i ‖ p̄) minus
+    its mean, because a small change of the marginal changes it only to second order.
+
+    Salimans et al. cut the set in ten and report the mean and standard deviation of ten scores. This is
+    `splits` = 10. It is a lower number, for the marginal of fewer samples fits them better, and it is wrong for a
+    set that is ordered by class; so the set is shuffled first. The interval is then that of a mean of `splits`.
+
+    Args:
+        probabilities: p(y|x), rows that sum to 1.
+        extractor: the classifier's name.
+        splits: parts of equal size, each with a marginal of its own.
+        generator: of the shuffling; needed if splits > 1.
+
+    Raises:
+        TypeError, ValueError: rows that are no probabilities; more splits than samples; splits without a generator.
+    """
+    p = _probabilities("probabilities", probabilities, extractor)
+    n, splits = len(p), checks.whole("splits", splits, at_most=len(p), why="one sample in each")
+    if splits == 1:
+        divergences = _divergences(p, p.mean(0))
+        return _exponential("Inception score", divergences.mean(), divergences, None, extractor)
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            "generator: expected a torch.Generator to shuffle with, because splits of an ordered set mislead; "
+            f"received {generator!r}"
+        )
+    p = p[torch.randperm(n, generator=generator)]
+    bounds = [i * n // splits for i in range(splits + 1)]
+    parts = [p[start:end] for start, end in itertools.pairwise(bounds)]
+    scores = torch.stack([_divergences(part, part.mean(0)).mean().exp() for part in parts])
+    ci95 = Z95 * float(scores.std()) / math.sqrt(splits)
+    return Result(f"Inception score ({splits} splits)", float(scores.mean()), ci95, n, None, extractor)
+
+
+def modified_inception_score(
+    probabilities: Tensor, *, extractor: str, labels: Tensor | None = None
+) -> Result:
+    """exp(mean KL(p_i ‖ p_j)) over pairs i ≠ j of one class: m-IS, from 1, high for variety *within* classes.
+
+    Every sample counts alike, with the mean over the others of its class; classes of one sample are left out.
+    KL(p_i ‖ p_j) is the cross-entropy -Σ p_i log p_j, as which the score is sometimes explained, minus the entropy of
+    p_i: a set of equal, unsure predictions has score 1 by the one and more by the other. Gurumurthy et al. report one
+    score per class and their mean; give the samples of one class alone to get theirs.
+
+    The order within a pair does not matter, for every pair is counted both ways. Where a class is impossible for one
+    sample and possible for another, KL and score are infinite; where it is only very improbable they are very large:
+    sure classifiers make this an unstable score.
+
+    Args:
+        probabilities: p(y|x) of the generated samples, (N, C).
+        extractor: the classifier's name.
+        labels: class of each sample (N,); by default the most probable one.
+
+    Raises:
+        TypeError, ValueError: rows that are no probabilities; labels that are none; no class with two samples.
+    """
+    p = _probabilities("probabilities", probabilities, extractor)
+    n, classes = p.shape
+    y = p.argmax(1) if labels is None else checks.labels("labels", labels, n, classes).cpu()
+    inner, outer = [], []  # mean_j KL(p_i ‖ p_j) and mean_j KL(p_j ‖ p_i), over j ≠ i of the same class
+    for label in y.unique():
+        q = p[y == label]  # (n_y, C)
+        if len(q) > 1:
+            inner.append(_mean_divergence_to_others(q))
+            outer.append(_mean_divergence_from_others(q))
+    if not inner:
+        raise ValueError(
+            f"labels: expected a class with at least two samples, got {n} samples of {n} classes"
+        )
+    # Influence of a sample: as x_i, and as x_j of its class, where it replaces the class's mean.
+    influence = torch.cat([a + b - a.mean() for a, b in zip(inner, outer, strict=True)])
+    return _exponential("m-IS", torch.cat(inner).mean(), influence, None, extractor)
+
+
+def mode_score(
+    probabilities: Tensor, training: Tensor, *, extractor: str, variant: str = "identity"
+) -> Result:
+    """exp(mean_i KL(p_i ‖ p*) - KL(p̄ ‖ p*)), with p* the mean of p(y|x) over training data: *is* the Inception score.
+
+    Proof, for any p* that is nowhere 0 where p̄ is not. mean_i KL(p_i ‖ p*) = mean_i Σ p_i log p_i - Σ p̄ log p*,
+    because the mean of p_i is p̄; and KL(p̄ ‖ p*) = Σ p̄ log p̄ - Σ p̄ log p*. In the difference the terms with p* cancel,
+    and mean_i Σ p_i log p_i - Σ p̄ log p̄ = mean_i KL(p_i ‖ p̄) is left. So this score ignores the training data, which it
+    was made to take into account. Both terms are computed here, so that the identity can be seen to hold.
+
+    Che et al. 2017 proposed the score; ``"identity"`` is the form for which Zhou et al. 2018 prove the above.
+    ``"marginal"``, the form of Xu et al. 2018, differs: exp(mean_i KL(p_i ‖ p̄) - KL(p̄ ‖ p*)), with the generator's own
+    marginal in the first divergence. It equals IS · exp(-KL(p̄ ‖ p*)), and does punish a missing class.
+
+    Args:
+        probabilities: p(y|x) of the generated samples, (N, C).
+        training: p(y|x) of training samples, or their labels as one-hot rows, (M, C); or one row, p* itself.
+        extractor: the classifier's name.
+        variant: ``"identity"`` or ``"marginal"``.
+
+    Raises:
+        TypeError, ValueError: rows that are no probabilities, different numbers of classes, or a class that is
+            generated and has probability 0 in training, for which both divergences are infinite.
+    """
+    p = _probabilities("probabilities", probabilities, extractor)
+    real = _probabilities("training", training, extractor)
+    checks.choice("variant", variant, ("identity", "marginal"))
+    if real.shape[1] != p.shape[1]:
+        raise ValueError(f"training: expected {p.shape[1]} classes as in probabilities, got {real.shape[1]}")
+    marginal, target = p.mean(0), real.mean(0)
+    impossible = ((target == 0) & (marginal > 0)).nonzero().flatten().tolist()
+    if impossible:
+        raise ValueError(
+            f"training: expected every generated class to have a probability above 0, class {impossible[0]} has 0; "
+            "its divergence would be infinite"
+        )
+    first = _divergences(p, target if variant == "identity" else marginal)
+    second = _divergences(marginal[None], target)[0]
+    influence = first - (torch.xlogy(p, marginal) - torch.xlogy(p, target)).sum(1)
+    return _exponential("mode score", first.mean() - second, influence, len(real), extractor)
+
+
+def _exponential(name: str, log: Tensor, influence: Tensor, reference: int | None, extractor: str) -> Result:
+    """exp of an estimate, given its influence function (N,) up to a constant: an error e of it is one of e · exp."""
+    value, n = float(log.exp()), len(influence)
+    error = float(influence.std()) / math.sqrt(n) if n > 1 else math.nan
+    return Result(name, value, Z95 * value * error, n, reference, extractor)
+
+
+def _divergences(p: Tensor, q: Tensor) -> Tensor:
+    """KL(p_i ‖ q): (N, C), (C,) -> (N,), with 0 log 0 = 0. Where q is 0, every p_i has to be."""
+    logs = q.log().masked_fill(q == 0, 0)
+    return (-torch.special.entr(p).sum(1) - p @ logs).clamp(min=0)  # below 0 only by rounding
+
+
+def _mean_divergence_to_others(p: Tensor) -> Tensor:
+    """mean over j ≠ i of KL(p_i ‖ p_j): (n, C) -> (n,). It is linear in log p_j, so no pair has to be formed."""
+    zero = p == 0
+    logs = p.log().masked_fill(zero, 0)
+    others = (logs.sum(0) - logs) / (len(p) - 1)  # mean log p_j, (n, C)
+    infinite = ((p > 0) & zero.any(0)).any(1)  # possible here, impossible for another
+    return (torch.xlogy(p, p) - p * others).sum(1).masked_fill(infinite, math.inf).clamp(min=0)
+
+
+def _mean_divergence_from_others(p: Tensor) -> Tensor:
+    """mean over j ≠ i of KL(p_j ‖ p_i): (n, C) -> (n,). It is linear in p_j and in its entropy."""
+    negentropy = torch.xlogy(p, p).sum(1)
+    entropies = (negentropy.sum() - negentropy) / (len(p) - 1)
+    others = (p.sum(0) - p).clamp(min=0) / (len(p) - 1)
+    return (entropies - torch.xlogy(others, p).sum(1)).clamp(min=0)
+
+
+def _probabilities(name: str, value: Tensor, extractor: str) -> Tensor:
+    """`value` (N, C) in float64, with rows that sum to 1 to the last digit; the errors of a row that is none."""
+    extractor_name(extractor)
+    p = checks.tensor(name, value, "(N, C)").detach().to("cpu", torch.float64)
+    low, sums = float(p.min()), p.sum(1)
+    worst = float(sums[(sums - 1).abs().argmax()])
+    if low < 0 or abs(worst - 1) > 1e-3:
+        raise ValueError(
+            f"{name}: expected class probabilities, rows >= 0 that sum to 1, got a smallest value of {low:.3g} "
+            f"and a row that sums to {worst:.4g}; turn logits into them by .softmax(1)"
+        )
+    return p / sums[:, None]
