@@ -1,7 +1,8 @@
 """Scores for images and for generators: of single images, of distributions, by matching, and from games.
 
 Every score takes images or features and returns a `Result`, which carries the number of samples, the extractor's
-name and a 95 % confidence interval.
+name and a 95 % confidence interval. What only chapter 14 needs, the algorithms behind the matching, is in
+`course_lib.metrics.assignment`.
 """
 
 from course_lib.metrics.class_scores import (
@@ -10,7 +11,6 @@ from course_lib.metrics.class_scores import (
     modified_inception_score,
 )
 from course_lib.metrics.distributions import (
-    IdenticalSets,
     Moments,
     PrecisionRecall,
     TooFewSamples,
@@ -18,6 +18,17 @@ from course_lib.metrics.distributions import (
     frechet_bias,
     frechet_infinity,
     precision_recall,
+)
+from course_lib.metrics.games import (
+    Battle,
+    DisconnectedGames,
+    Games,
+    Ratings,
+    adversarial_metric,
+    bradley_terry,
+    glicko2,
+    play,
+    win_rates,
 )
 from course_lib.metrics.images import (
     IdenticalImagesWarning,
@@ -32,7 +43,19 @@ from course_lib.metrics.images import (
     ssim_maps,
     uniform_window,
 )
+from course_lib.metrics.matching import (
+    Matching,
+    cost_by_class,
+    cost_matrix,
+    matching_score,
+    neighbours,
+    pair_distances,
+    real_baseline,
+    score_difference,
+    sparse_matching_score,
+)
 from course_lib.metrics.result import (
+    IdenticalSets,
     Result,
     digits,
     mean,
@@ -49,37 +72,55 @@ from course_lib.metrics.two_samples import (
 )
 
 __all__ = [
+    "Battle",
+    "DisconnectedGames",
+    "Games",
     "IdenticalImagesWarning",
     "IdenticalSets",
     "LogLikelihood",
+    "Matching",
     "Moments",
     "PrecisionRecall",
     "RangeWarning",
+    "Ratings",
     "Result",
     "SSIMMaps",
     "Test",
     "TooFewSamples",
+    "adversarial_metric",
+    "bradley_terry",
     "classifier_two_sample",
+    "cost_by_class",
+    "cost_matrix",
     "digits",
     "frechet",
     "frechet_bias",
     "frechet_infinity",
     "gaussian_window",
+    "glicko2",
     "inception_score",
     "kernel_distance",
     "kolmogorov_smirnov",
+    "matching_score",
     "mean",
     "mode_score",
     "modified_inception_score",
     "mse",
+    "neighbours",
+    "pair_distances",
     "parzen",
     "perceptual_distance",
+    "play",
     "precision_recall",
     "proportion",
     "psnr",
     "psnr_of_mse",
+    "real_baseline",
+    "score_difference",
     "sliced_wasserstein",
+    "sparse_matching_score",
     "ssim",
     "ssim_maps",
     "uniform_window",
+    "win_rates",
 ]

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from course_lib import checks
-from course_lib.metrics.distributions import extractor_name
-from course_lib.metrics.result import Z95, Result
+from course_lib.metrics.result import Z95, Result, extractor_name
 
 
 def inception_score(

@@ -18,15 +18,11 @@ import torch
 from torch import Tensor
 
 from course_lib import checks
-from course_lib.metrics.result import Z95, Result, mean, proportion
+from course_lib.metrics.result import Z95, IdenticalSets, Result, extractor_name, mean, proportion
 
 
 class TooFewSamples(UserWarning):
     """A covariance of no more samples than dimensions: the distance is mostly bias."""
-
-
-class IdenticalSets(UserWarning):
-    """The generated samples are the real ones: what looks like a perfect score says nothing about a generator."""
 
 
 class Moments:
@@ -394,14 +390,6 @@ def pair(real: Any, generated: Any, extractor: Any) -> bool:
             stacklevel=3,
         )
     return same
-
-
-def extractor_name(value: Any) -> None:
-    """Check the name of an extractor: a text, or None for pixels."""
-    if value is not None and not (isinstance(value, str) and value):
-        raise TypeError(
-            f"extractor must be the extractor's name, or None if the features are pixels; received {value!r}"
-        )
 
 
 def double(x: Tensor) -> Tensor:

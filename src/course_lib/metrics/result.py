@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from course_lib import checks
 
 Z95 = 1.96  # standard errors in half a 95 % interval of the normal distribution
+
+
+class IdenticalSets(UserWarning):
+    """The generated samples are the real ones: what looks like a perfect score says nothing about a generator."""
 
 
 @dataclass(frozen=True)
@@ -67,3 +72,11 @@ def digits(value: float, ci95: float) -> str:
         return f"{value:.4g}"
     decimals = min(max(0, 1 - math.floor(math.log10(ci95))), 8)
     return f"{value:.{decimals}f} ± {ci95:.{decimals}f}"
+
+
+def extractor_name(value: Any) -> None:
+    """Check the name of an extractor: a text, or None for pixels."""
+    if value is not None and not (isinstance(value, str) and value):
+        raise TypeError(
+            f"extractor must be the extractor's name, or None if the features are pixels; received {value!r}"
+        )

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 import torch
 
-from course_lib.metrics.distributions import IdenticalSets
+from course_lib.metrics import IdenticalSets
 from course_lib.metrics.two_samples import (
     classifier_two_sample,
     kernel_distance,

@@ -1,0 +1,408 @@
+"""Games between models: two GANs swap their discriminators, and tournaments rate many generators and discriminators.
+
+Chapter 15. The generative adversarial metric is from Im, Kim, Jiang & Memisevic 2016, section 4. Tournaments are from
+Olsson et al. 2018: every sample is a game, and a generator wins it if the discriminator is wrong. Ratings here are the
+maximum-likelihood strengths of Bradley & Terry 1952, found by Hunter's (2004) MM algorithm, with standard errors. The
+paper rates by Glicko-2, which is `glicko2`; it takes games one period after the other, for players that learn, whereas
+saved models do not, and in Bradley–Terry the order of games does not matter.
+
+The thesis (section 4.2) states both differently: it compares raw outputs D₁(x₂)/D₂(x₁) where the paper compares error
+rates, and leaves out the condition on test data; and it lets whole batches decide games, by their majority, where the
+paper counts samples: `play(..., batch=)` does so too.
+A discriminator's outputs are logits: > 0 says real. Who only judges, as a human does with ±1, is a discriminator.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from course_lib import checks
+from course_lib.metrics.result import Z95, Result
+
+ELO = 400 / math.log(10)  # points per unit of log-odds: 400 points ahead means ten wins for each loss
+_CENTRE = 1500.0  # the average rating, by convention
+
+
+class DisconnectedGames(ValueError):
+    """Ratings do not exist: some group of players never lost to, or never met, the others."""
+
+
+@dataclass(frozen=True)
+class Battle:
+    """The outcome of two models that swap their discriminators. ``winner`` is 1, 2, or 0 for a tie."""
+
+    winner: int
+    test: Result  # r_test: error rate of D₁ on test data over that of D₂
+    samples: Result  # r_samples: error rate of D₁ on G₂'s samples over that of D₂ on G₁'s
+
+
+def adversarial_metric(
+    d1_test: Tensor, d2_test: Tensor, d1_on_g2: Tensor, d2_on_g1: Tensor, *, tolerance: float = 0.1
+) -> Battle:
+    """Who wins if model 1 = (G₁, D₁) and model 2 = (G₂, D₂) swap discriminators (Im et al. 2016).
+
+    Model 1 wins if r_samples < 1, for then D₁ finds more of G₂'s samples out than D₂ of G₁'s, and model 2 if it is
+    > 1; but only if r_test ≈ 1: a discriminator that has overfitted, and errs on test data more than the other, makes
+    the battle unfair, and it is a tie. The paper does not say how near 1 is; here, within a factor of 1 + tolerance.
+    The paper's rule asks nothing about chance: look at whether the interval of ``samples`` contains 1.
+
+    Intervals are 1.96 standard errors of the ratio, by the delta method on its logarithm.
+
+    Args:
+        d1_test, d2_test: logits of both discriminators on the same test data, (N,).
+        d1_on_g2: logits of D₁ on samples of G₂, (M,).
+        d2_on_g1: logits of D₂ on samples of G₁, (K,).
+        tolerance: > 0.
+
+    Raises:
+        TypeError, ValueError: other shapes or types; or a discriminator without a single error in a denominator,
+            which leaves the ratio undefined.
+    """
+    checks.real("tolerance", tolerance, positive=True)
+    checks.tensor("d1_test", d1_test, "(N,)")
+    checks.tensor("d2_test", d2_test, f"({len(d1_test)},)")
+    checks.tensor("d1_on_g2", d1_on_g2, "(M,)")
+    checks.tensor("d2_on_g1", d2_on_g1, "(K,)")
+    e1, e2 = _wrong(d1_test, is_real=True), _wrong(d2_test, is_real=True)
+    test = _ratio("r_test", e1, e2, "d2_test", paired=True)
+    samples = _ratio(
+        "r_samples",
+        _wrong(d1_on_g2, is_real=False),
+        _wrong(d2_on_g1, is_real=False),
+        "d2_on_g1",
+        paired=False,
+    )
+    fair = 1 / (1 + tolerance) <= test.value <= 1 + tolerance
+    winner = 0 if not fair or samples.value == 1 else 1 if samples.value < 1 else 2
+    return Battle(winner, test, samples)
+
+
+@dataclass(frozen=True, eq=False)
+class Games:
+    """Who beat whom how often: ``wins[i, j]`` games were won by player i against player j."""
+
+    names: tuple[str, ...]
+    wins: Tensor  # (P, P) float64, >= 0; half a win each is a draw
+
+    def __post_init__(self) -> None:
+        wins = checks.tensor("wins", self.wins, "(P, P)")
+        if len(set(self.names)) != len(self.names) or len(self.names) != len(wins):
+            raise ValueError(
+                f"names: expected one of its own for each of {len(wins)} players, got {list(self.names)}"
+            )
+        if bool((wins < 0).any()):
+            raise ValueError(f"wins: expected counts >= 0, got {float(wins.min()):g}")
+        if bool((wins.diagonal() != 0).any()):
+            raise ValueError("wins: expected zeros on the diagonal, for nobody plays against themselves")
+        object.__setattr__(self, "wins", wins.double())
+
+    def __add__(self, other: Games) -> Games:
+        """Both tournaments together; players are told apart by name, so that new ones may join."""
+        names = tuple(dict.fromkeys(self.names + other.names))
+        wins = torch.zeros(len(names), len(names), dtype=torch.float64)
+        for games in (self, other):
+            at = torch.tensor([names.index(name) for name in games.names])
+            wins[at[:, None], at] += games.wins
+        return Games(names, wins)
+
+
+def play(
+    fake: Mapping[str, Mapping[str, Tensor]],
+    real: Mapping[str, Tensor] | None = None,
+    *,
+    batch: int | None = None,
+) -> Games:
+    """The tournament of generators against discriminators.
+
+    Every sample is a game: the generator wins if the discriminator is wrong about it, that is, takes a generated one
+    for real or a real one for generated (Olsson et al. 2018; a logit of 0 counts as wrong). Without `real`, a
+    discriminator that calls everything generated wins all its games: give it, or judge nothing but generators by it.
+
+    Args:
+        fake: ``fake["G of wgan"]["D of vae"]`` are the logits of that discriminator on samples of that generator, (N,).
+            Pairs that never met are left out.
+        real: ``real["D of vae"]`` are its logits on real data, (M,), counted against each generator that it met.
+        batch: if given, samples are no games, but every `batch` of them, as many generated as real, are one; the
+            discriminator wins it if at least half of its answers are right (the thesis, section 4.2).
+
+    Raises:
+        TypeError, ValueError: logits of another shape or type, a name that is both a generator's and a discriminator's,
+            too few samples for a batch, no game at all, or a discriminator without logits on real data though others
+            have them.
+    """
+    generators = list(fake)
+    discriminators = list(dict.fromkeys(d for row in fake.values() for d in row))
+    if not discriminators:
+        raise ValueError("fake: expected at least one game of a generator against a discriminator, got none")
+    if twice := set(generators) & set(discriminators):
+        raise ValueError(
+            f"fake: {sorted(twice)} name a generator and a discriminator; they are players of their own"
+        )
+    if real is not None and (missing := [d for d in discriminators if d not in real]):
+        raise ValueError(f"real: expected logits of every discriminator that plays, got none of {missing}")
+    names = (*generators, *discriminators)
+    wins = torch.zeros(len(names), len(names), dtype=torch.float64)
+    for g, row in fake.items():
+        for d, logits in row.items():
+            wrong = [_wrong(checks.tensor(f"fake[{g!r}][{d!r}]", logits, "(N,)"), is_real=False)]
+            if real is not None:
+                wrong.append(_wrong(checks.tensor(f"real[{d!r}]", real[d], "(M,)"), is_real=True))
+            if batch is None:
+                outcomes = torch.cat(wrong)
+            else:
+                size = checks.whole("batch", batch)
+                count = min(len(w) for w in wrong) // size
+                if not count:
+                    raise ValueError(
+                        f"batch: expected at most {min(len(w) for w in wrong)} samples, as many as {g!r} against "
+                        f"{d!r} has, got {size}"
+                    )
+                parts = [w[: count * size].view(count, size) for w in wrong]
+                outcomes = (torch.cat(parts, 1).mean(1) > 0.5).double()
+            i, j = names.index(g), names.index(d)
+            wins[i, j] += outcomes.sum()
+            wins[j, i] += (1 - outcomes).sum()
+    return Games(names, wins)
+
+
+def win_rates(games: Games) -> list[Result]:
+    """Each player's tournament win rate: the mean over opponents of the share of games won against them.
+
+    Every opponent counts the same, however many games were played (Olsson et al. 2018). A rate means something only
+    within its tournament. Intervals hold for these opponents, and treat games as independent.
+
+    Raises:
+        ValueError: a player without games.
+    """
+    totals = _totals(games)
+    results = []
+    for i, name in enumerate(games.names):
+        n = totals[i][totals[i] > 0]
+        p = games.wins[i][totals[i] > 0] / n
+        error = float((p * (1 - p) / n).sum().sqrt()) / len(n)
+        results.append(Result(f"win rate of {name}", float(p.mean()), Z95 * error, int(n.sum())))
+    return results
+
+
+@dataclass(frozen=True, eq=False)
+class Ratings:
+    """Strengths of players on the Elo scale; only differences mean anything, and the average is 1500.
+
+    A lead of r points wins 1/(1 + 10^(-r/400)) of the games: 100 points 64 %, 400 points 91 %.
+    """
+
+    names: tuple[str, ...]
+    rating: Tensor  # (P,)
+    ci95: Tensor  # (P,) half-widths, of each rating against the average
+    games: Tensor  # (P,) games of each player
+    covariance: Tensor = field(repr=False)  # (P, P) of the ratings, in points²
+    dispersion: float = (
+        math.nan
+    )  # Pearson's χ² per degree of freedom: about 1 if one number per player explains all
+
+    def results(self) -> list[Result]:
+        """One `Result` per player, in the order of `names`."""
+        rows = zip(self.names, self.rating.tolist(), self.ci95.tolist(), self.games.tolist(), strict=True)
+        return [Result(f"rating of {name}", r, c, int(n)) for name, r, c, n in rows]
+
+    def lead(self, first: str, second: str) -> Result:
+        """Rating of `first` minus that of `second`; its interval knows that the two ratings' errors are correlated.
+
+        Raises:
+            ValueError: a name that is none of the players'.
+        """
+        i, j = (self.names.index(checks.choice("player", name, self.names)) for name in (first, second))
+        c = self.covariance
+        variance = float(c[i, i] + c[j, j] - 2 * c[i, j])
+        n = int(min(self.games[i], self.games[j]))
+        return Result(
+            f"{first} ahead of {second}", float(self.rating[i] - self.rating[j]), Z95 * math.sqrt(variance), n
+        )
+
+
+def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> Ratings:
+    """Maximum-likelihood ratings: player i beats j with probability π_i/(π_i + π_j), independently in every game.
+
+    Hunter's (2004) MM step sets π_i to W_i / Σ_j n_ij/(π_i + π_j), with W_i the wins of i and n_ij its games with j; no
+    step lowers the likelihood, and Newton's shorten the end. The maximum exists, and is unique, only if the players
+    cannot be split in two groups of which one has never won against the other (Ford 1957): the graph of wins must be
+    strongly connected. Standard errors are from the Fisher information of the log-strengths, of entries n_ij p_ij p_ji.
+    It is singular in the direction in which all ratings rise together, so they hold for ratings around their average.
+
+    One number per player is a strong assumption: A may be good at deceiving just one judge. `dispersion` far above 1
+    says that it fails, and that intervals are too narrow by about its square root.
+
+    Args:
+        games: who beat whom.
+        prior: if > 0, so many games of each player against one imaginary player of average strength, half of them
+            won (the mode of a posterior then): ratings exist for every tournament, drawn towards the average. State it.
+        steps: MM steps at most.
+
+    Raises:
+        DisconnectedGames: a maximum does not exist; names the groups.
+        ValueError: a player without games.
+        RuntimeError: not converged after `steps`, as happens if a few games hold large groups together.
+    """
+    checks.real("prior", prior)
+    totals = _totals(games)
+    if prior == 0:
+        _require_connected(games)
+    won = games.wins.sum(1) + prior / 2
+    strength = torch.ones(len(won), dtype=torch.float64)
+
+    def slope(strength: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradient (P,) of the log-likelihood by the log-strengths, wins had minus wins expected, and p (P, P)."""
+        p = strength[:, None] / (strength[:, None] + strength)
+        return won - (totals * p).sum(1) - prior * strength / (1 + strength), p
+
+    for step in range(checks.whole("steps", steps)):
+        meetings = (totals / (strength[:, None] + strength)).sum(1) + prior / (strength + 1)
+        strength = won / meetings
+        if prior == 0:
+            strength = strength / strength.log().mean().exp()  # the scale is free
+        if step % 10 == 9:  # MM climbs surely but slowly; Newton's step ends it, if it leads on
+            gradient, p = slope(strength)
+            covariance = _covariance(totals * p * p.T, prior * strength / (1 + strength) ** 2)
+            newton = covariance @ gradient
+            nearer = strength * newton.exp()
+            if slope(nearer)[0].norm() < gradient.norm():
+                strength = nearer
+            if float(newton.abs().max()) < 1e-10:
+                break
+    else:
+        raise RuntimeError(f"ratings: not converged after {steps} steps; raise steps")
+    p = slope(strength)[1]
+    weight = totals * p * p.T
+    covariance = _covariance(weight, prior * strength / (1 + strength) ** 2) * ELO**2
+    met = totals.triu(1) > 0
+    freedom = int(met.sum()) - (len(won) - 1)
+    chi2 = float(((games.wins - totals * p) ** 2 / weight)[met].sum())
+    return Ratings(
+        games.names,
+        _CENTRE + ELO * strength.log(),
+        Z95 * covariance.diagonal().clamp(min=0).sqrt(),
+        totals.sum(1),
+        covariance,
+        chi2 / freedom if freedom > 0 else math.nan,
+    )
+
+
+def glicko2(
+    rating: float,
+    deviation: float,
+    volatility: float,
+    opponents: Tensor,
+    deviations: Tensor,
+    scores: Tensor,
+    *,
+    tau: float = 0.5,
+) -> tuple[float, float, float]:
+    """One player's rating, deviation and volatility after one period of games, by Glicko-2 (Glickman 2013).
+
+    New players begin at 1500, 350 and 0.06. `tau` limits how fast the volatility changes.
+
+    Args:
+        rating, deviation, volatility: of the player before the period.
+        opponents, deviations: ratings and deviations of the opponent in each game, before the period, (m,).
+        scores: 1 for a win, 0 for a loss, ½ for a draw, (m,).
+        tau: 0.3 to 1.2, says Glickman.
+
+    Raises:
+        TypeError, ValueError: other shapes, types or ranges.
+    """
+    for name, value in (("deviation", deviation), ("volatility", volatility), ("tau", tau)):
+        checks.real(name, value, positive=True)
+    checks.tensor("opponents", opponents, "(m,)")
+    checks.tensor("deviations", deviations, f"({len(opponents)},)")
+    checks.tensor("scores", scores, f"({len(opponents)},)")
+    if bool((scores < 0).any() or (scores > 1).any()):
+        raise ValueError(
+            f"scores: expected 0, ½ or 1, got {float(scores.min()):g} to {float(scores.max()):g}"
+        )
+    scale = 173.7178
+    mu, phi = (rating - _CENTRE) / scale, deviation / scale
+    mu_j, phi_j = (opponents.double() - _CENTRE) / scale, deviations.double() / scale
+    g = 1 / (1 + 3 * phi_j**2 / math.pi**2).sqrt()
+    expected = torch.sigmoid(g * (mu - mu_j))
+    v = 1 / float((g**2 * expected * (1 - expected)).sum())
+    gain = float((g * (scores.double() - expected)).sum())
+    delta = v * gain
+
+    def f(x: float) -> float:  # its root is the logarithm of the new squared volatility (step 5)
+        e = math.exp(x)
+        d = phi**2 + v + e
+        return e * (delta**2 - d) / (2 * d**2) - (x - math.log(volatility**2)) / tau**2
+
+    a = math.log(volatility**2)
+    if delta**2 > phi**2 + v:
+        b = math.log(delta**2 - phi**2 - v)
+    else:
+        b = a - tau
+        while f(b) < 0:
+            b -= tau
+    fa, fb = f(a), f(b)
+    while abs(b - a) > 1e-9:  # the Illinois variant of false position
+        c = a + (a - b) * fa / (fb - fa)
+        fc = f(c)
+        a, fa = (b, fb) if fc * fb <= 0 else (a, fa / 2)
+        b, fb = c, fc
+    new_volatility = math.exp(a / 2)
+    phi = 1 / math.sqrt(1 / (phi**2 + new_volatility**2) + 1 / v)
+    return _CENTRE + scale * (mu + phi**2 * gain), scale * phi, new_volatility
+
+
+def _covariance(weight: Tensor, of_prior: Tensor) -> Tensor:
+    """Inverse Fisher information (P, P) of the log-strengths around their average, or of themselves under a prior."""
+    information = (weight.sum(1) + of_prior).diag() - weight
+    if bool((of_prior > 0).any()):
+        return torch.linalg.inv(information)
+    mean = torch.full_like(weight, 1 / len(weight))  # projects on the direction in which all rise together
+    return torch.linalg.inv(information + mean) - mean
+
+
+def _wrong(logits: Tensor, *, is_real: bool) -> Tensor:
+    """Whether the discriminator errs: 1 or 0 per sample; undecided is an error."""
+    return ((logits <= 0) if is_real else (logits >= 0)).double().cpu()
+
+
+def _ratio(name: str, above: Tensor, below: Tensor, whose: str, *, paired: bool) -> Result:
+    p, q = float(above.mean()), float(below.mean())
+    if q == 0:
+        raise ValueError(
+            f"{whose}: expected some errors, got none in {len(below):,} samples, which leaves {name} undefined; "
+            "judge more samples, or call the battle decided"
+        )
+    if p == 0:
+        return Result(name, 0.0, math.nan, len(above), len(below))
+    variance = (1 - p) / (p * len(above)) + (1 - q) / (q * len(below))
+    if paired:  # the same data: errors that both make do not change the ratio
+        variance -= 2 * (float((above * below).mean()) - p * q) / (p * q * len(above))
+    return Result(name, p / q, Z95 * p / q * math.sqrt(max(variance, 0.0)), len(above), len(below))
+
+
+def _totals(games: Games) -> Tensor:
+    totals = games.wins + games.wins.T
+    idle = [name for name, n in zip(games.names, totals.sum(1).tolist(), strict=True) if n == 0]
+    if idle:
+        raise ValueError(
+            f"games: expected every player to have played, got no game of {idle}; leave them out"
+        )
+    return totals
+
+
+def _require_connected(games: Games) -> None:
+    from scipy.sparse.csgraph import connected_components
+
+    count, group = connected_components(games.wins.numpy() > 0, directed=True, connection="strong")
+    if count > 1:
+        groups = [[name for name, g in zip(games.names, group, strict=True) if g == c] for c in range(count)]
+        listed = " | ".join(", ".join(g) for g in sorted(groups, key=len, reverse=True))
+        raise DisconnectedGames(
+            "ratings: no finite ones exist, for between these groups nobody, or only one side, has ever won: "
+            f"{listed}; play more games between them, or state a prior (prior=1)"
+        )
