@@ -29,6 +29,7 @@ SEARCHES = {
     "book/05_vae_derived.html": "reparameterisation",
     "book/06_vae_trained.html": "disentanglement",
     "book/07_beyond_the_vae.html": "codebook",
+    "book/13_scores_for_generators.html": "inception",
 }
 
 every_page = pytest.mark.parametrize("page", PAGES)

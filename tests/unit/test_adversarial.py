@@ -25,6 +25,7 @@ from course_lib.adversarial import (
     saturating,
     wasserstein,
 )
+from tests.unit.proof import generator, rejects
 
 LOSSES = {
     "saturating": saturating,
@@ -37,17 +38,6 @@ LOSSES = {
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 LOGITS = torch.linspace(-6, 6, 25, dtype=torch.float64)
 REAL, FAKE = (grid.flatten() for grid in torch.meshgrid(LOGITS, LOGITS, indexing="ij"))  # all pairs, (625,)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def rejects(check, wrong):
-    """The check fails on the wrong version."""
-    with pytest.raises(AssertionError):
-        check(wrong)
-    return True
 
 
 def normal(*shape, seed=0, dtype=torch.float64):

@@ -11,10 +11,7 @@ from sklearn.decomposition import PCA as ReferencePCA
 
 from course_lib import data
 from course_lib.autoencoders import PCA, LinearAutoencoder, ProbabilisticPCA, principal_angles
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.unit.proof import generator
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from course_lib.autoencoders import (
     sparsity_kl,
 )
 from course_lib.recipes.autoencoders import CIFAR10
+from tests.unit.proof import generator, rejects
 
 LAYOUTS = [
     Layout(),
@@ -29,17 +30,6 @@ LAYOUTS = [
     Layout(resolution=4, channels=(), hidden=()),
     Layout(resolution=6, channels=(3,), hidden=(5,), normalise=True),
 ]
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def rejects(check, wrong):
-    """The check fails on the wrong version."""
-    with pytest.raises(AssertionError):
-        check(wrong)
-    return True
 
 
 def layer_outputs(net, x):

@@ -9,10 +9,7 @@ from sklearn.metrics import mutual_info_score
 
 from course_lib import data
 from course_lib.disentanglement import entropies, mutual_information, mutual_information_gap
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.unit.proof import generator
 
 
 @pytest.fixture(scope="module")

@@ -27,22 +27,12 @@ from course_lib.data import Stream
 from course_lib.gans import GAN, GANConfig
 from course_lib.recipes.duel import DiscriminatorWon, duel
 from course_lib.training import Runtime, TrainingDiverged
+from tests.unit.proof import generator, rejects
 
 N, BATCH = 22, 4
 CFG = GANConfig(resolution=16, latent=3, width=4)  # its discriminator has one batch normalisation
 CRITIC = GANConfig(resolution=16, latent=3, width=4, normalise=False)
 BY_CLASS = GANConfig(resolution=16, latent=3, width=4, classes=2)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def rejects(check, wrong):
-    """The check fails on the wrong version."""
-    with pytest.raises(AssertionError):
-        check(wrong)
-    return True
 
 
 class Planar(nn.Module):

@@ -10,21 +10,11 @@ from torch import nn
 
 from course_lib.adversarial import Objective, gradient_penalty, nonsaturating, wasserstein
 from course_lib.gans import GAN, GANConfig
+from tests.unit.proof import generator, rejects
 
 SMALL = GANConfig(resolution=8, latent=5, width=6)
 BY_CLASS = dataclasses.replace(SMALL, classes=3)
 AVATARS = GANConfig(resolution=64, colours=3)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def rejects(check, wrong):
-    """The check fails on the wrong version."""
-    with pytest.raises(AssertionError):
-        check(wrong)
-    return True
 
 
 def made(cfg=None, seed=0):

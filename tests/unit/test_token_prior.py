@@ -12,20 +12,10 @@ import torch
 import torch.nn.functional as F
 
 from course_lib.vq import TokenPrior, TokenPriorConfig
+from tests.unit.proof import generator, rejects
 
 TINY = TokenPriorConfig(codes=3, rows=2, columns=2, width=8, heads=2, layers=2)
 EVERY = torch.tensor(list(itertools.product(range(3), repeat=4))).view(81, 2, 2)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def rejects(check, wrong):
-    """The check fails on the wrong version."""
-    with pytest.raises(AssertionError):
-        check(wrong)
-    return True
 
 
 @torch.no_grad()

@@ -10,22 +10,12 @@ import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from course_lib.vae import TwoLevelConfig, TwoLevelVAE, elbo, iwae, normal_kl
+from tests.unit.proof import generator, rejects
 
 SMALL = TwoLevelConfig(resolution=2, hidden=6, top_hidden=5, latent=1, top_latent=1, normalise=False)
 EVERY = torch.tensor([[(i >> b) & 1 for b in range(4)] for i in range(16)], dtype=torch.float64).view(
     16, 1, 2, 2
 )
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def rejects(check, wrong):
-    """The check fails on the wrong version."""
-    with pytest.raises(AssertionError):
-        check(wrong)
-    return True
 
 
 def standard_error(draws):

@@ -22,23 +22,13 @@ from course_lib.vae import (
     normal_log_density,
     sample_normal,
 )
+from tests.unit.proof import generator, rejects
 
 PRECISION = [(torch.float32, 1e-6), (torch.float64, 1e-10)]
 
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def draw(*shape, seed=0, dtype=torch.float64):
     return torch.randn(*shape, generator=generator(seed), dtype=torch.float64).to(dtype)
-
-
-def rejects(check, wrong):
-    """The check fails on the wrong version."""
-    with pytest.raises(AssertionError):
-        check(wrong)
-    return True
 
 
 def within(draws, expected, errors=4.0):

@@ -17,19 +17,9 @@ from course_lib.vae import (
     iwae,
     log_mean_exp,
 )
+from tests.unit.proof import generator, rejects
 
 SIGMA = 0.6
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def rejects(check, wrong):
-    """The check fails on the wrong version."""
-    with pytest.raises(AssertionError):
-        check(wrong)
-    return True
 
 
 def standard_error(draws):

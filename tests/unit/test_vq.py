@@ -12,17 +12,7 @@ import torch.nn.functional as F
 from sklearn.cluster import KMeans
 
 from course_lib.vq import VQVAE, VectorQuantizer, VQVAEConfig, perplexity
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def rejects(check, wrong):
-    """The check fails on the wrong version."""
-    with pytest.raises(AssertionError):
-        check(wrong)
-    return True
+from tests.unit.proof import generator, rejects
 
 
 def grid(rows):

@@ -8,10 +8,7 @@ import pytest
 import torch
 
 from course_lib.metrics.class_scores import inception_score, mode_score, modified_inception_score
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.unit.proof import generator, rejects
 
 
 def logits(n, classes=6, seed=0, scale=2.0):
@@ -21,13 +18,6 @@ def logits(n, classes=6, seed=0, scale=2.0):
 
 def predictions(*args, **options):
     return logits(*args, **options).softmax(1)
-
-
-def rejects(check, wrong):
-    """The check fails on the wrong version."""
-    with pytest.raises(AssertionError):
-        check(wrong)
-    return True
 
 
 def score(p, **options):

@@ -17,21 +17,11 @@ from course_lib.metrics.distributions import (
     frechet_infinity,
     precision_recall,
 )
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.unit.proof import generator, rejects
 
 
 def draw(*shape, seed=0):
     return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
-
-
-def rejects(check, wrong):
-    """The check fails on the wrong version."""
-    with pytest.raises(AssertionError):
-        check(wrong)
-    return True
 
 
 def correlated(n, d, seed=0, shift=0.0):

@@ -17,12 +17,9 @@ from course_lib.metrics.games import (
     play,
     win_rates,
 )
+from tests.unit.proof import generator
 
 ABC = ("A", "B", "C")
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def logits(wrong, right, *, is_real):

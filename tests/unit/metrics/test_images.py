@@ -24,10 +24,7 @@ from course_lib.metrics.images import (
     ssim_maps,
     uniform_window,
 )
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.unit.proof import generator
 
 
 def noisy(x, sigma, seed=0):

@@ -25,10 +25,7 @@ from course_lib.metrics.matching import (
     score_difference,
     sparse_matching_score,
 )
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.unit.proof import generator
 
 
 def gauss(n, d, seed=0, shift=0.0, scale=1.0):
@@ -420,7 +417,11 @@ IMAGES, X = torch.zeros(4, 1, 2, 2), gauss(9, 3)
         ),
         (lambda: matching_score(X, X, extractor=None), ValueError, r"real: expected shape \(N, C, H, W\)"),
         (lambda: matching_score(IMAGES, IMAGES, extractor="x"), ValueError, r"real: expected shape \(N, d\)"),
-        (lambda: matching_score(X, X, extractor=print), TypeError, "extractor must be the extractor.s name, or None"),
+        (
+            lambda: matching_score(X, X, extractor=print),
+            TypeError,
+            "extractor must be the extractor.s name, or None",
+        ),
         (lambda: sparse(X, X, 10), ValueError, "k must be .*<= 9 .the number of samples.; received 10"),
         (lambda: sparse(X, X, 0), ValueError, "k must be .*>= 1.*received 0"),
         (
