@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from course_lib.recipes import autoencoders, digits, vae, vq
 from course_lib.recipes.digits import balanced_subset, random_affine, train_small_cnn
-from course_lib.recipes.duel import DiscriminatorWon, duel
+from course_lib.recipes.duelling import DiscriminatorWon, duel
 from course_lib.recipes.fitting import fit
 from course_lib.recipes.recipe import Facts, Recipe, mean, proportion
 from course_lib.training import Runtime

@@ -25,7 +25,7 @@ from course_lib.adversarial import (
 from course_lib.checkpoint import Checkpoint, Checkpoints
 from course_lib.data import Stream
 from course_lib.gans import GAN, GANConfig
-from course_lib.recipes.duel import DiscriminatorWon, duel
+from course_lib.recipes.duelling import DiscriminatorWon, duel
 from course_lib.training import Runtime, TrainingDiverged
 from tests.unit.proof import generator, rejects
 
@@ -447,7 +447,7 @@ LOPSIDED = {"images": 32 * 200, "lr": (1e-6, 5e-2), "decay": 0}  # a generator t
 
 @pytest.mark.parametrize("loss", [saturating, nonsaturating, hinge, least_squares, relativistic])
 def test_a_discriminator_that_has_won_is_reported_once(monkeypatch, loss):
-    monkeypatch.setattr("course_lib.recipes.duel.WINDOW", 40)
+    monkeypatch.setattr("course_lib.recipes.duelling.WINDOW", 40)
     caught = won(points(at=(30.0, 0.0)), loss=loss, **LOPSIDED)
     assert [warning.category for warning in caught] == [DiscriminatorWon]
     said = str(caught[0].message)
@@ -459,13 +459,13 @@ def test_a_discriminator_that_has_won_is_reported_once(monkeypatch, loss):
 
 @pytest.mark.parametrize("loss", [saturating, nonsaturating, hinge, least_squares, relativistic, wasserstein])
 def test_one_that_has_not_won_is_not(monkeypatch, loss):
-    monkeypatch.setattr("course_lib.recipes.duel.WINDOW", 40)
+    monkeypatch.setattr("course_lib.recipes.duelling.WINDOW", 40)
     assert not won(points(), loss=loss, images=32 * 200)
 
 
 def test_a_critic_that_puts_all_in_order_has_not_won(monkeypatch):
     """Its slope is what it is, however right it is."""
-    monkeypatch.setattr("course_lib.recipes.duel.WINDOW", 40)
+    monkeypatch.setattr("course_lib.recipes.duelling.WINDOW", 40)
     orders = []
 
     def watch(_, verdict):
