@@ -60,7 +60,7 @@ def vertex_cover(edges: ArrayLike, matching: ArrayLike) -> tuple[NDArray[np.bool
     """König's smallest vertex cover, which proves that a matching is a largest one: rows (n,) and columns (m,).
 
     From the unmatched rows follow alternating paths; Z is what they reach. The cover is the rows outside Z and the
-    columns inside. The rows of Z are the set of largest deficiency |X| - |neighbours of X| (König–Hall).
+    columns inside. The rows of Z have the largest deficiency, their number minus that of their neighbours (König–Hall).
 
     Args:
         edges: (n, m) booleans.

@@ -242,7 +242,7 @@ def kolmogorov_smirnov(
     directions: int = 32,
     permutations: int = 199,
 ) -> Test:
-    """The largest Kolmogorov–Smirnov statistic max |F_r - F_g| over random directions, with its p-value.
+    """The largest Kolmogorov–Smirnov statistic, ``max |F_r - F_g|``, over random directions, with its p-value.
 
     The smallest of L p-values is no p-value. Bonferroni's L times the smallest is one, but too large, because the
     directions are not independent. Here the *largest statistic* is compared with its own distribution under random
