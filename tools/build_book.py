@@ -23,6 +23,7 @@ from tools.project import ROOT, VENDOR, CourseError, notebooks
 CACHE = ROOT / ".jupyter_cache"
 BUDGET = "cpu"
 CELL_TIMEOUT = 600  # seconds; a cell that needs more hangs
+KERNEL_STARTS = 3
 # Two notebooks run beside each other: one thread each, or they fight over the cores.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -89,15 +90,20 @@ def execute(files: list[Path], folder: Path) -> None:
     )
     logging.getLogger("jupyter_cache").setLevel(logging.WARNING)
     start = time.monotonic()
-    result = load_executor("local-parallel", cache).run_and_cache(timeout=CELL_TIMEOUT)
+    # Two kernels that start in the same moment may choose the same port, and one of them dies ("errored"): once more.
+    # A cell that failed ("excepted") would fail again.
+    for _ in range(KERNEL_STARTS):
+        result = load_executor("local-parallel", cache).run_and_cache(timeout=CELL_TIMEOUT)
+        for uri in result.succeeded:
+            seconds = cache.get_cached_project_nb(uri).data.get("execution_seconds", float("nan"))
+            print(f"execute: {Path(uri).name} {seconds:.0f} s")
+        if result.excepted or not result.errored:
+            break
     failed = [*result.excepted, *result.errored]
     for record in cache.list_project_records():
-        name = Path(record.uri).name
         if record.uri in failed:
-            print(f"\n{name} failed:\n{_plain(record.traceback or 'no traceback')}", file=sys.stderr)
-        elif record.uri in result.succeeded:
-            seconds = cache.get_cached_project_nb(record.uri).data.get("execution_seconds", float("nan"))
-            print(f"execute: {name} {seconds:.0f} s")
+            traceback = record.traceback or "its kernel died; why stands above"
+            print(f"\n{Path(record.uri).name} failed:\n{_plain(traceback)}", file=sys.stderr)
     if failed:
         names = ", ".join(Path(uri).name for uri in failed)
         raise CourseError(

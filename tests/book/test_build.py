@@ -8,6 +8,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_cache.executors import load_executor
+from jupyter_cache.executors.base import ExecutorRunResult
 from nbformat.v4 import new_code_cell, new_notebook
 
 from tools import build_book
@@ -69,6 +71,35 @@ def test_a_failing_notebook_ends_the_build(tmp_path: Path, capfd: pytest.Capture
     shown = capfd.readouterr().err
     assert "wrong = fine / 0" in shown
     assert "ZeroDivisionError" in shown
+
+
+@pytest.mark.parametrize("deaths", [1, 99])
+def test_a_kernel_that_died_at_its_start_is_started_again(
+    deaths: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What jupyter-cache calls errored is no fault of the notebook: two kernels may choose the same port."""
+    path = tmp_path / "good.ipynb"
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=[new_code_cell("1 + 1")], metadata=metadata), path)
+    runs = []
+
+    class Unlucky:
+        def __init__(self, cache: object) -> None:
+            self.real = load_executor("local-serial", cache)
+
+        def run_and_cache(self, timeout: float) -> ExecutorRunResult:
+            runs.append(timeout)
+            if len(runs) <= deaths:
+                return ExecutorRunResult(succeeded=[], excepted=[], errored=[str(path)])
+            return self.real.run_and_cache(timeout=timeout)
+
+    monkeypatch.setattr("jupyter_cache.executors.load_executor", lambda name, cache: Unlucky(cache))
+    if deaths == 1:
+        execute([path], tmp_path / "cache")
+        assert len(runs) == 2
+    else:
+        with pytest.raises(CourseError, match=r"good\.ipynb failed"):
+            execute([path], tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
