@@ -1,6 +1,7 @@
 """The two ways to classify (chapter 1): models of p(y|x) and a model of p(x, y).
 
-`SoftmaxRegression` and `DigitCNN` are discriminative. `GaussianClassifier` is generative: a Gaussian per class,
+`SoftmaxRegression` and `DigitCNN` are discriminative, and so is `AvatarCNN`, which says several things about one image
+(chapter 9 asks it what a latent direction changes in a face). `GaussianClassifier` is generative: a Gaussian per class,
 with full or shared covariance (quadratic and linear discriminant analysis; Hastie, Tibshirani & Friedman 2009,
 section 4.3), shrunk towards a multiple of the identity (Ledoit & Wolf 2004 choose the amount; here it is given).
 
@@ -10,6 +11,7 @@ Shapes: N images, D features, K classes.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -93,8 +95,87 @@ class DigitCNN(nn.Module):
 
 
 def _stage(inputs: int, outputs: int) -> list[nn.Module]:
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)  # the norm that follows has a bias of its own
-    return [conv, nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)]
+    return [*_convolution(inputs, outputs, 3), nn.MaxPool2d(2)]
+
+
+def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[nn.Module]:
+    # Without a bias: the norm that follows has one of its own
+    conv = nn.Conv2d(inputs, outputs, size, stride, padding=1, bias=False)
+    return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+@dataclass(frozen=True)
+class AvatarCNNConfig:
+    """Architecture of `AvatarCNN`, and what its logits mean."""
+
+    names: Mapping[str, tuple[str, ...]]  # attribute -> its classes, in the order of the logits
+    channels: tuple[int, int, int, int] = (32, 64, 64, 128)  # of the four convolutions
+    features: int = 192  # width of the last hidden layer, what `features.avatar_attributes` hands out
+
+
+class AvatarCNN(nn.Module):
+    """A small convolutional classifier of 64x64 colour images: one hidden representation, one softmax per attribute.
+
+    The faces stand where they stand, so that a linear layer on the flattened maps (and no mean over positions) tells
+    glasses, which are at one place, from eyes. Two of the four halvings are strides, and not pooling, for speed.
+    """
+
+    def __init__(self, cfg: AvatarCNNConfig) -> None:
+        """Make the network with random weights.
+
+        Raises:
+            ValueError: no attribute, or one with fewer than two classes or with one class twice.
+        """
+        super().__init__()
+        if not cfg.names:
+            raise ValueError("names: expected the classes of one attribute or more, got none")
+        for attribute, classes in cfg.names.items():
+            if len(classes) < 2 or len(set(classes)) < len(classes):
+                raise ValueError(
+                    f"names: expected two or more different classes of {attribute!r}, got {tuple(classes)}"
+                )
+        self.cfg = cfg
+        a, b, c, d = cfg.channels
+        self.body = nn.Sequential(
+            *_convolution(3, a, 4, stride=2),  # (N, a, 32, 32)
+            *_convolution(a, b, 4, stride=2),  # (N, b, 16, 16)
+            *_stage(b, c),  # (N, c, 8, 8)
+            *_stage(c, d),  # (N, d, 4, 4)
+            nn.Flatten(),
+            nn.Linear(16 * d, cfg.features, bias=False),
+            nn.BatchNorm1d(cfg.features),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(cfg.features, sum(len(classes) for classes in cfg.names.values()))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Features (N, cfg.features) of images (N, 3, 64, 64): the last hidden layer.
+
+        Raises:
+            ValueError: images of another shape.
+        """
+        if x.dim() != 4 or x.shape[1:] != (3, 64, 64):
+            raise ValueError(f"x: expected images of shape (N, 3, 64, 64), got {tuple(x.shape)}")
+        return self.body(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, K) of images (N, 3, 64, 64) in [-1, 1], those of all attributes side by side: see `by_attribute`.
+
+        Raises:
+            ValueError: images of another shape.
+        """
+        return self.head(self.embed(x))
+
+    def by_attribute(self, logits: Tensor) -> dict[str, Tensor]:
+        """Attribute -> its own columns (N, classes) of logits (N, K).
+
+        Raises:
+            ValueError: another number of columns.
+        """
+        sizes = [len(classes) for classes in self.cfg.names.values()]
+        if logits.dim() != 2 or logits.shape[1] != sum(sizes):
+            raise ValueError(f"logits: expected shape (N, {sum(sizes)}), got {tuple(logits.shape)}")
+        return dict(zip(self.cfg.names, logits.split(sizes, 1), strict=True))
 
 
 class GaussianClassifier:
@@ -204,4 +285,11 @@ def _scatter(centred: Tensor) -> Tensor:
     return centred.T @ centred
 
 
-__all__ = ["DigitCNN", "DigitCNNConfig", "GaussianClassifier", "SoftmaxRegression"]
+__all__ = [
+    "AvatarCNN",
+    "AvatarCNNConfig",
+    "DigitCNN",
+    "DigitCNNConfig",
+    "GaussianClassifier",
+    "SoftmaxRegression",
+]

@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_lib import data, features, metrics
+from course_lib.features.downloads import downloaded
+from course_lib.features.shared import named_layers
 from course_lib.metrics.images import RangeWarning
 
 models = pytest.importorskip("torchvision").models
@@ -402,7 +404,7 @@ def test_vgg19_layers_have_gradients_for_the_image(vgg):
 def test_in_place_layers_would_spoil_the_convolutions():
     """What the check above is for, on two layers."""
     layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True))
-    chain = features.Chain(features._named(layers), lambda x: x, 3)
+    chain = features.Chain(named_layers(layers), lambda x: x, 3)
     with torch.no_grad():
         spoilt = chain(
             torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)), "conv1_1", "relu1_1"
@@ -465,13 +467,13 @@ def test_a_download_is_checked_kept_and_checked_again(monkeypatch, own_cache):
         return Reply(content)
 
     monkeypatch.setattr(torch.hub, "urlopen", answer)
-    path = features._downloaded("Net", url, "imagenet() works")
+    path = downloaded("Net", url, "imagenet() works")
     assert path.read_bytes() == content
     assert path == own_cache / "torchvision" / name
-    assert features._downloaded("Net", url, "imagenet() works") == path
+    assert downloaded("Net", url, "imagenet() works") == path
     assert asked == [url]  # once
     path.write_bytes(b"damaged")
-    assert features._downloaded("Net", url, "imagenet() works").read_bytes() == content
+    assert downloaded("Net", url, "imagenet() works").read_bytes() == content
     assert len(asked) == 2
 
 

@@ -54,6 +54,7 @@ from course_lib.metrics.matching import (
     score_difference,
     sparse_matching_score,
 )
+from course_lib.metrics.modes import Modes, count_modes
 from course_lib.metrics.result import (
     IdenticalSets,
     Result,
@@ -79,6 +80,7 @@ __all__ = [
     "IdenticalSets",
     "LogLikelihood",
     "Matching",
+    "Modes",
     "Moments",
     "PrecisionRecall",
     "RangeWarning",
@@ -92,6 +94,7 @@ __all__ = [
     "classifier_two_sample",
     "cost_by_class",
     "cost_matrix",
+    "count_modes",
     "digits",
     "frechet",
     "frechet_bias",

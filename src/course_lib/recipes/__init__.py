@@ -5,7 +5,7 @@ A record is an experiment too long for a page, run by ``python -m course_lib.zoo
 
 from collections.abc import Callable
 
-from course_lib.recipes import autoencoders, digits, vae, vq
+from course_lib.recipes import autoencoders, avatars, digits, gans, toys, vae, vq
 from course_lib.recipes.digits import balanced_subset, random_affine, train_small_cnn
 from course_lib.recipes.duelling import DiscriminatorWon, duel
 from course_lib.recipes.fitting import fit
@@ -14,11 +14,13 @@ from course_lib.training import Runtime
 
 RECIPES: dict[str, Recipe] = {
     **digits.RECIPES,
+    **avatars.RECIPES,
     **autoencoders.RECIPES,
     **vae.RECIPES,
     **vq.RECIPES,
+    **gans.RECIPES,
 }
-RECORDS: dict[str, Callable[[Runtime, bool], Facts]] = {**digits.RECORDS, **vae.RECORDS}
+RECORDS: dict[str, Callable[[Runtime, bool], Facts]] = {**digits.RECORDS, **vae.RECORDS, **toys.RECORDS}
 
 __all__ = [
     "RECIPES",

@@ -59,7 +59,8 @@ def duel(
         decay: in this last share of the training both learning rates fall linearly to 0.
         what: name on the progress bar.
         quiet: no progress bar.
-        watch: called after each generator step with the images seen and the last verdict, detached.
+        watch: called after each generator step with the images seen and the last verdict, detached; if it has
+            ``state_dict`` and ``load_state_dict``, what it remembers is kept and resumed with the rest.
 
     Returns:
         What a checkpoint's card says about the training.
@@ -104,6 +105,8 @@ def duel(
     }
     parts = {"gan": gan, "batches": batches, "step_G": step_G, "step_D": step_D}
     parts |= {"schedule_G": schedules[0], "schedule_D": schedules[1]}
+    if hasattr(watch, "state_dict"):
+        parts["watch"] = watch
     guard = Guard(rt, plan, rounds * round_, parts)
     won = _Won(loss)
     with progress(rounds * round_, what, quiet=quiet) as bar:
@@ -133,10 +136,10 @@ def duel(
             for schedule in schedules:
                 schedule.step()
             bar.update(round_)
+            if watch is not None:  # before the checkpoint is written, so that what it saw is in it
+                watch(guard.images_seen + round_, verdict)
             guard.step(round_, {"discriminator's loss": verdict.total, "generator's loss": value})
             won.look(verdict, guard.images_seen)
-            if watch is not None:
-                watch(guard.images_seen, verdict)
             if number % 50 == 49:
                 bar.set_postfix(gap=f"{verdict.gap.item():.3g}")
     guard.finish()

@@ -1,0 +1,81 @@
+"""What drawn faces are measured with: a classifier that names the parts of a face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from course_lib import checks, zoo
+from course_lib.classifiers import AvatarCNN
+from course_lib.training import batched
+
+
+@dataclass(frozen=True)
+class AvatarAttributes:
+    """A frozen classifier of Open Peeps faces: features, and logits and class probabilities of each attribute."""
+
+    net: AvatarCNN
+    name: str
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a feature vector."""
+        return self.net.cfg.features
+
+    @property
+    def names(self) -> Mapping[str, tuple[str, ...]]:
+        """Attribute -> its classes, in the order of the columns of `logits`: ``names["glasses"].index("none")``."""
+        return self.net.cfg.names
+
+    def features(self, x: Tensor) -> Tensor:
+        """Last hidden layer (N, dimensions) of images (N, 3, 64, 64) in [-1, 1].
+
+        Raises:
+            TypeError, ValueError: images of another shape or range.
+        """
+        return batched(self.net.embed, self._ready(x))
+
+    def logits(self, x: Tensor) -> dict[str, Tensor]:
+        """Attribute -> logits (N, classes) of images (N, 3, 64, 64) in [-1, 1]. Raises as `features`.
+
+        For gradients to the images there is ``net.by_attribute(net(x))``.
+        """
+        return self.net.by_attribute(batched(self.net, self._ready(x)))
+
+    def probabilities(self, x: Tensor) -> dict[str, Tensor]:
+        """Attribute -> p(y|x), rows sum to 1: (N, classes), of images (N, 3, 64, 64) in [-1, 1].
+
+        Raises as `features`.
+        """
+        return {attribute: logits.softmax(1) for attribute, logits in self.logits(x).items()}
+
+    def predict(self, x: Tensor) -> dict[str, np.ndarray]:
+        """Attribute -> array of N names, the likeliest, as in the table of `data.avatars`. Raises as `features`."""
+        return {
+            attribute: np.array(self.names[attribute])[logits.argmax(1).cpu().numpy()]
+            for attribute, logits in self.logits(x).items()
+        }
+
+    def _ready(self, x: Tensor) -> Tensor:
+        device = next(self.net.parameters()).device
+        return checks.images("x", x, "(N, 3, 64, 64)").to(device, torch.float32)
+
+
+def avatar_attributes(device: str | torch.device = "cpu") -> AvatarAttributes:
+    """The shipped classifier of drawn faces (checkpoint ``avatar_classifier``), the extractor of their metrics.
+
+    It knows the style "open-peeps" of `data.avatars`, and these attributes: glasses, head, expression, facial_hair,
+    mask, clothing_color, head_contrast_color and skin_color (not accessories, of which glasses is a function). It was
+    trained on slightly blurred, shifted and noisy faces too, as a generator's are. What a mask or a beard hides of an
+    expression (or a mask of a beard) it can only guess.
+
+    Raises:
+        DataFileError: its checkpoint is missing or altered.
+    """
+    net = zoo.load("avatar_classifier", device)
+    assert isinstance(net, AvatarCNN)
+    return AvatarAttributes(net.to(memory_format=torch.channels_last), "avatar_classifier (Open Peeps CNN)")

@@ -1,0 +1,129 @@
+"""Distances between images by what a frozen network sees in them: LPIPS, and one in its manner that works offline.
+
+R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The unreasonable effectiveness of deep features as a perceptual
+metric", CVPR 2018. Their Eq. (1) is `course_lib.metrics.perceptual_distance`; here are the networks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from course_lib import checks, efficientnet
+from course_lib.data import DataFileError
+from course_lib.features.downloads import standardised, torchvision_network
+from course_lib.features.natural import ImageNetFeatures
+from course_lib.features.shared import Chain, at_once, named_layers
+from course_lib.metrics.images import image_pair, perceptual_distance
+
+_STYLE_LAYERS = ("stem", "block0", "block2", "block4", "block7", "block10")  # strides 2, 2, 4, 8, 16, 16
+_LPIPS_LAYERS = {
+    "alex": ("relu1", "relu2", "relu3", "relu4", "relu5"),
+    "vgg": ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"),  # VGG16's
+}
+_LPIPS_SHA256 = {
+    "alex": "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+    "vgg": "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+}
+
+
+@dataclass(frozen=True)
+class PerceptualDistance:
+    """A distance between images by what a frozen network sees in them: `metrics.images.perceptual_distance`."""
+
+    layers: Chain
+    names: tuple[str, ...]  # of the layers that count
+    weights: Mapping[str, Tensor] | None  # (C,) per layer; None if every channel counts alike
+    name: str
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """The distance of each pair: (N,) float64, of images x and y (N, 3, H, W) in [-1, 1], with gradients.
+
+        The score of a set is ``metrics.mean("LPIPS", distance(x, y), extractor=distance.name)``.
+
+        Warns:
+            metrics.images.RangeWarning: the images look like [0, 1].
+
+        Raises:
+            TypeError, ValueError: not two sets of images of one shape in [-1, 1], or too small for the network.
+        """
+        x, y = image_pair(x, y, "(N, 3, H, W)", smallest=self.layers.smallest)
+        batch = at_once(self.layers.device, x.shape[2] * x.shape[3])
+        pairs = zip(x.split(batch), y.split(batch), strict=True)
+        return torch.cat(
+            [
+                perceptual_distance(self.layers(a, *self.names), self.layers(b, *self.names), self.weights)
+                for a, b in pairs
+            ]
+        )
+
+
+def perceptual(device: str | torch.device = "cpu") -> PerceptualDistance:
+    """The course's offline distance in the manner of LPIPS, on EfficientNet-Lite0; its name says that it is not LPIPS.
+
+    Uncalibrated: every channel counts alike, where LPIPS has weights learnt from what people find similar. Zhang et
+    al. 2018 found such distances, on their networks, to agree with people far better than PSNR and SSIM do.
+    Layers: the stem and blocks 0, 2, 4, 7 and 10, from a half to a sixteenth of the images' size.
+
+    Raises:
+        ImportError, DataFileError: as `imagenet`.
+    """
+    layers = ImageNetFeatures(efficientnet.pretrained(device), "", 224).layers
+    name = "uncalibrated perceptual distance (EfficientNet-Lite0, stem and blocks 0, 2, 4, 7, 10; not LPIPS)"
+    return PerceptualDistance(layers, _STYLE_LAYERS, None, name)
+
+
+def lpips(net: str = "alex", device: str | torch.device = "cpu") -> PerceptualDistance:
+    """LPIPS, version 0.1: torchvision's AlexNet or VGG16, and the weights that Zhang et al. learnt from people.
+
+    Needs the package lpips, which holds these weights (its code is not run), and the network's own, which are
+    downloaded: 233 MB for AlexNet, 528 MB for VGG16. "alex" is the authors' default.
+
+    Raises:
+        TypeError, ValueError: `net` is neither "alex" nor "vgg".
+        ImportError: the package lpips is not installed; says how to install it, and what works without.
+        DataFileError: its weights are missing or altered; says how to restore them.
+        DownloadError: the network's weights could not be downloaded; says what to do, and what works offline.
+    """
+    names = _LPIPS_LAYERS[checks.choice("net", net, _LPIPS_LAYERS)]
+    theirs = _lpips_weights(net)
+    from torchvision import models
+
+    if net == "alex":
+        title, weights, builder = "AlexNet", models.AlexNet_Weights.IMAGENET1K_V1, models.alexnet
+    else:
+        title, weights, builder = "VGG16", models.VGG16_Weights.IMAGENET1K_V1, models.vgg16
+    convolutions = torchvision_network(
+        title, weights, builder, device, "perceptual() measures a similar distance"
+    ).features
+    layers = Chain(
+        named_layers(convolutions, blocks=net == "vgg"), standardised, smallest=16 if net == "vgg" else 31
+    )
+    linear = {name: theirs[f"lin{i}.model.1.weight"].flatten().to(device) for i, name in enumerate(names)}
+    return PerceptualDistance(layers, names, linear, f"LPIPS 0.1 ({title}, torchvision's ImageNet weights)")
+
+
+def _lpips_weights(net: str) -> dict[str, Tensor]:
+    """The verified linear weights in the package lpips, whose code is not run."""
+    spec = importlib.util.find_spec("lpips")
+    if spec is None or spec.origin is None:
+        raise ImportError(
+            "LPIPS's learnt weights are in a package that is not installed; install it with: pip install lpips. "
+            "Without it, course_lib.features.perceptual() measures a similar distance, uncalibrated"
+        )
+    path = Path(spec.origin).parent / "weights" / "v0.1" / f"{net}.pth"
+    content = path.read_bytes() if path.is_file() else b""
+    found = hashlib.sha256(content).hexdigest() if content else "no file"
+    if found != _LPIPS_SHA256[net]:
+        raise DataFileError(
+            f"{path}: expected sha256 {_LPIPS_SHA256[net]}, found {found}; "
+            "restore it with: pip install --force-reinstall --no-deps lpips==0.1.4"
+        )
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

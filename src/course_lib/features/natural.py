@@ -1,0 +1,85 @@
+"""What natural images are measured with, offline: EfficientNet-Lite0 with ImageNet weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from course_lib import checks, efficientnet
+from course_lib.features.shared import Chain, at_once
+from course_lib.training import batched
+
+
+@dataclass(frozen=True)
+class ImageNetFeatures:
+    """A frozen ImageNet classifier: features, logits and class probabilities of colour images of any size."""
+
+    net: efficientnet.EfficientNet
+    name: str
+    resolution: int  # every image is resized to resolution x resolution first
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a feature vector."""
+        return self.net.cfg.features
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features (N, dimensions), the mean over positions of the last layer, of images (N, 3, H, W) in [-1, 1].
+
+        Raises:
+            TypeError, ValueError: images of another shape or range.
+        """
+        return self._apply(self.net.embed, x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, 1000) of ImageNet's classes of images (N, 3, H, W) in [-1, 1]. Raises as `features`."""
+        return self._apply(self.net, x)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """p(y|x), rows sum to 1: (N, 1000), of images (N, 3, H, W) in [-1, 1]. Raises as `features`."""
+        return self.logits(x).softmax(1)
+
+    @property
+    def layers(self) -> Chain:
+        """Feature maps by name, stem and block0 … block15: ``layers(x, "stem", "block4")``. Nothing is resized."""
+        modules = {"stem": self.net.stem, **{f"block{i}": block for i, block in enumerate(self.net.blocks)}}
+        return Chain(modules, efficientnet.normalised, smallest=16)
+
+    def _apply(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        device = next(self.net.parameters()).device
+        return batched(
+            lambda part: f(self._resized(part.to(device, torch.float32))),
+            checks.images("x", x, "(N, 3, H, W)"),
+            batch=at_once(device, self.resolution**2),
+        )
+
+    def _resized(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 3, resolution, resolution): bicubic, and antialiased where images become smaller."""
+        size = (self.resolution, self.resolution)
+        if x.shape[2:] != size:
+            x = F.interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
+            x = x.clamp(-1, 1)  # bicubic overshoots at edges
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+def imagenet(resolution: int = 224, device: str | torch.device = "cpu") -> ImageNetFeatures:
+    """EfficientNet-Lite0 with ImageNet weights (`course_lib.efficientnet`), the extractor of natural images.
+
+    Images of any size and shape become resolution x resolution squares (bicubic, antialiased). The weights were
+    trained at 224. For pictures of 32 x 32, 64 or 96 is five to ten times as fast, and there is nothing more to see;
+    but the features differ, and so does every number computed from them: compare only numbers of the same `name`.
+
+    Raises:
+        TypeError, ValueError: a resolution that is not a whole number >= 32 (at which one position is left).
+        ImportError: the package with the weights is not installed; says how to install it.
+        DataFileError: its file is missing or altered; says how to restore it.
+    """
+    resolution = checks.whole("resolution", resolution, at_least=32)
+    net = efficientnet.pretrained(device).to(memory_format=torch.channels_last)
+    return ImageNetFeatures(
+        net, f"EfficientNet-Lite0 (ImageNet, resized to {resolution} x {resolution})", resolution
+    )

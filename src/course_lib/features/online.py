@@ -1,0 +1,111 @@
+"""Torchvision's VGG19 and Inception-v3: as extractors, and VGG19's layers for style transfer.
+
+Their ImageNet weights are downloaded at the first call (`course_lib.features.downloads`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from course_lib import checks
+from course_lib.features.downloads import standardised, torchvision_network
+from course_lib.features.shared import Chain, at_once, named_layers
+from course_lib.training import batched
+
+
+@dataclass(frozen=True)
+class TorchvisionFeatures:
+    """A frozen ImageNet classifier of torchvision, with the preprocessing it was trained for.
+
+    That resizes the shorter side (bilinear, antialiased) and cuts out the central square: 7/8 of it is seen.
+    """
+
+    body: nn.Module  # preprocessed images -> last hidden layer (N, dimensions)
+    head: nn.Linear
+    preprocess: Callable[[Tensor], Tensor]  # torchvision's own, from [0, 1]
+    name: str
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a feature vector."""
+        return self.head.in_features
+
+    def features(self, x: Tensor) -> Tensor:
+        """Last hidden layer (N, dimensions) of images (N, 3, H, W) in [-1, 1].
+
+        Raises:
+            TypeError, ValueError: images of another shape or range.
+        """
+        return self._apply(self.body, x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, 1000) of ImageNet's classes of images (N, 3, H, W) in [-1, 1]. Raises as `features`."""
+        return self._apply(lambda part: self.head(self.body(part)), x)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """p(y|x), rows sum to 1: (N, 1000), of images (N, 3, H, W) in [-1, 1]. Raises as `features`."""
+        return self.logits(x).softmax(1)
+
+    def _apply(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        device = self.head.weight.device
+        return batched(
+            lambda part: f(self.preprocess((part.to(device, torch.float32) + 1) / 2)),
+            checks.images("x", x, "(N, 3, H, W)"),
+            batch=at_once(device, 256**2),
+        )
+
+
+@dataclass(frozen=True)
+class VGGFeatures(TorchvisionFeatures):
+    """VGG19, whose layers have names: conv1_1, relu1_1, conv1_2, relu1_2, pool1, conv2_1 … relu5_4, pool5."""
+
+    layers: Chain  # layers(x, "relu1_1", "relu4_1"): nothing is resized or cut off
+
+
+def vgg19(device: str | torch.device = "cpu") -> VGGFeatures:
+    """VGG19 (Simonyan & Zisserman 2015) with torchvision's ImageNet weights; the network of style transfer.
+
+    Its features are the last hidden layer, 4096 numbers; ``vgg19().layers(x, "relu4_1")`` gives feature maps, of which
+    any may be asked for, the convolutions' too: no layer overwrites another's output. A download of 548 MB.
+
+    Raises:
+        DownloadError: its weights could not be downloaded; says what to do, and what works offline.
+    """
+    from torchvision import models
+
+    weights = models.VGG19_Weights.IMAGENET1K_V1
+    net = torchvision_network("VGG19", weights, models.vgg19, device, "imagenet() has named layers too")
+    body = nn.Sequential(net.features, net.avgpool, nn.Flatten(), *net.classifier[:-1]).eval()
+    return VGGFeatures(
+        body,
+        net.classifier[-1],
+        weights.transforms(),
+        "VGG19 (torchvision's ImageNet weights, last hidden layer)",
+        Chain(named_layers(net.features), standardised, smallest=32),
+    )
+
+
+def inception(device: str | torch.device = "cpu") -> TorchvisionFeatures:
+    """Inception-v3 (Szegedy et al. 2016) with torchvision's ImageNet weights: 2048 features. A download of 104 MB.
+
+    Not the network of published Inception scores and FIDs: that is a TensorFlow model with other weights, other
+    pooling and 1008 outputs. Numbers from this one can be compared with one another, not with papers.
+
+    Raises:
+        DownloadError: its weights could not be downloaded; says what to do, and what works offline.
+    """
+    from torchvision import models
+
+    weights = models.Inception_V3_Weights.IMAGENET1K_V1
+    # transform_input undoes the normalisation of torchvision's preprocessing: these weights want [-1, 1].
+    options = {"transform_input": True, "init_weights": False}
+    net = torchvision_network(
+        "Inception-v3", weights, models.inception_v3, device, "imagenet() works", **options
+    )
+    head, net.fc = net.fc, nn.Identity().eval()
+    name = "Inception-v3 (torchvision's ImageNet weights, not the TensorFlow port of FID tables)"
+    return TorchvisionFeatures(net, head, weights.transforms(), name)

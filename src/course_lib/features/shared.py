@@ -1,0 +1,80 @@
+"""What several extractors share: a network's layers by name, and how many images to look at in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from course_lib import checks
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The layers of a frozen network in the order in which they are applied, by their names."""
+
+    modules: Mapping[str, nn.Module]
+    normalise: Callable[[Tensor], Tensor]  # from [-1, 1] to what the first layer was trained on
+    smallest: int  # height and width in pixels at which one position is left at the end
+
+    def __call__(self, x: Tensor, *names: str) -> dict[str, Tensor]:
+        """Feature maps {name: (N, C, h, w)} of images (N, 3, H, W) in [-1, 1], at the images' own size.
+
+        All at once, with gradients to the images: for a loss. Without ``torch.no_grad()`` everything is remembered.
+        Values a little outside are let through, for an image that is being optimised may leave the range for a while.
+
+        Raises:
+            TypeError, ValueError: images of another shape or range, or too small; no names, or an unknown one.
+        """
+        if not names:
+            raise ValueError(f"names: expected one layer or more of {', '.join(self.modules)}, got none")
+        wanted = {checks.choice("a layer's name", name, self.modules) for name in names}
+        x = checks.tensor("x", x, "(N, 3, H, W)")
+        if float(x.detach().abs().max()) > 10:
+            checks.images("x", x.detach())  # raises, and says how to map [0, 255]
+        if min(x.shape[2:]) < self.smallest:
+            raise ValueError(
+                f"x: expected images of at least {self.smallest} x {self.smallest} pixels, "
+                f"got {x.shape[2]} x {x.shape[3]}; resize them first"
+            )
+        h = self.normalise(x.to(self.device, torch.float32))
+        maps = {}
+        for name, module in self.modules.items():
+            h = module(h)  # (N, C, h, w)
+            if name in wanted:
+                maps[name] = h
+            if len(maps) == len(wanted):
+                break
+        return {name: maps[name] for name in names}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(p for module in self.modules.values() for p in module.parameters()).device
+
+
+def named_layers(layers: nn.Sequential, *, blocks: bool = True) -> dict[str, nn.Module]:
+    """The layers by name: conv1_1, relu1_1, conv1_2 … pool1, conv2_1 …, or conv1, relu1, pool1, conv2 without blocks.
+
+    A layer's block changes after each pooling; a ReLU has the numbers of the convolution before it.
+    """
+    named: dict[str, nn.Module] = {}
+    block, convolution = 1, 0
+    for module in layers:
+        kind = {nn.Conv2d: "conv", nn.ReLU: "relu", nn.MaxPool2d: "pool"}[type(module)]
+        convolution += kind == "conv"
+        if not blocks:
+            named[f"{kind}{convolution}"] = module
+        elif kind == "pool":
+            named[f"pool{block}"] = module
+            block, convolution = block + 1, 0
+        else:
+            named[f"{kind}{block}_{convolution}"] = module
+    return named
+
+
+def at_once(device: torch.device, pixels: int) -> int:
+    """How many images of so many pixels in one batch: on a CPU, as many as keep the activations in its cache."""
+    return max(1, (2**17 if device.type == "cpu" else 2**22) // pixels)

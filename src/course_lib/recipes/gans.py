@@ -1,0 +1,193 @@
+"""The adversarial models of chapters 9 and 10: digits, digits by class, avatars, and critics on digits and on discs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_lib import adversarial, data, features, metrics
+from course_lib.gans import GAN, GANConfig
+from course_lib.recipes.duelling import duel
+from course_lib.recipes.recipe import Facts, Recipe, Score, mean, proportion
+from course_lib.training import Runtime
+
+MARKS = 20  # how often `Progress` looks at the generator
+CLIP, LAMBDA = 0.01, 10.0  # Arjovsky et al. 2017; Gulrajani et al. 2017
+WRONG, FEW = 0.5, 0.02  # a pixel so far from its colour is wrong; a disc has at most this share of wrong ones
+
+
+class Progress:
+    """What the critic says, and how good the samples are, at `MARKS` moments of a training: a ``watch`` of `duel`.
+
+    The gap is the mean over all generator steps since the mark before; the Fréchet distance is that of 2,000 samples
+    from the same codes each time, in digit features, to the 10,000 test images.
+    """
+
+    def __init__(self, gan: GAN, images: int) -> None:
+        self.rows: list[dict[str, float]] = []
+        self._gan, self._every = gan, images / MARKS
+        self._gap, self._steps = torch.zeros(()), 0
+        self._judge = features.digit_classifier(next(gan.parameters()).device)
+        self._real = self._judge.features(data.mnist("test")[0])
+
+    def __call__(self, images_seen: int, verdict: adversarial.Verdict) -> None:
+        """After a generator step: `images_seen` so far, and the discriminator's last `verdict`."""
+        self._gap, self._steps = self._gap.to(verdict.gap) + verdict.gap, self._steps + 1
+        if images_seen < self._every * (len(self.rows) + 1):
+            return
+        x = self._gan.sample(2_000, torch.Generator().manual_seed(0))
+        found = metrics.frechet(self._real, self._judge.features(x), extractor=self._judge.name)
+        gap = float(self._gap) / self._steps
+        self.rows.append({"images": images_seen, "gap": gap, "frechet": found.value, "ci95": found.ci95})
+        self._gap, self._steps = torch.zeros(()), 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been seen so far."""
+        return {"rows": self.rows, "gap": self._gap, "steps": self._steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.rows, self._gap, self._steps = list(state["rows"]), state["gap"], state["steps"]
+
+
+def train_dcgan_mnist(
+    rt: Runtime, quiet: bool = False, *, epochs: int, classes: int = 0
+) -> tuple[nn.Module, Facts]:
+    """DCGAN on the 60,000 MNIST training images; conditional on the digit if `classes` is 10."""
+    x, y = data.mnist("train")
+    gan = rt.place(GAN(GANConfig(classes=classes)))
+    watch = None if classes else Progress(gan, epochs * len(x))
+    facts = duel(
+        rt,
+        gan,
+        data.Stream(
+            *((rt.place(x), y.to(rt.device)) if classes else (rt.place(x),)),
+            batch=64,
+            generator=rt.generator(1),
+        ),
+        loss=adversarial.nonsaturating,
+        images=epochs * len(x),
+        batch=64,
+        lr=(2e-4, 2e-4),
+        what="conditional DCGAN" if classes else "DCGAN",
+        quiet=quiet,
+        watch=watch,
+    )
+    return gan, {"data": "MNIST train", **facts, **({"progress": watch.rows} if watch else {})}
+
+
+def train_dcgan_avatars(
+    rt: Runtime, quiet: bool = False, *, images: int, faces: int = 20_000
+) -> tuple[nn.Module, Facts]:
+    """DCGAN on drawn faces (Open Peeps, 64 x 64, colour), the first `faces` of seed 0."""
+    x, _ = data.avatars(faces, 64, seed=0, progress=not quiet)
+    gan = rt.place(GAN(GANConfig(resolution=64, colours=3)))
+    facts = duel(
+        rt,
+        gan,
+        data.Stream(rt.place(x), batch=32, generator=rt.generator(1)),
+        loss=adversarial.nonsaturating,
+        images=images,
+        batch=32,
+        lr=(2e-4, 2e-4),
+        what="DCGAN, avatars",
+        quiet=quiet,
+    )
+    return gan, {"data": f"{faces:,} open-peeps avatars, 64 x 64, seed 0", **facts}
+
+
+def train_critic(
+    rt: Runtime, quiet: bool = False, *, clip: bool, images: int, discs: bool = False, **config: Any
+) -> tuple[nn.Module, Facts]:
+    """WGAN, its critic kept Lipschitz by clipping or by the gradient penalty, on MNIST or on 20,000 `data.discs`.
+
+    Both have the same networks, optimiser, steps and images. `config` goes to `GANConfig`.
+    """
+    x = data.discs(20_000, seed=0)[0] if discs else data.mnist("train")[0]
+    gan = rt.place(GAN(GANConfig(normalise=False, resolution=x.shape[-1], **config)))
+    watch = None if discs else Progress(gan, images)
+    facts = duel(
+        rt,
+        gan,
+        data.Stream(rt.place(x), batch=32, generator=rt.generator(1)),
+        loss=adversarial.wasserstein,
+        penalties=[] if clip else [(adversarial.gradient_penalty, LAMBDA)],
+        clip=CLIP if clip else None,
+        images=images,
+        batch=32,
+        lr=(1e-3, 1e-3),
+        betas=(0.0, 0.9),
+        critics=2,
+        what="WGAN" if clip else "WGAN-GP",
+        quiet=quiet,
+        watch=watch,
+    )
+    source = "20,000 discs, 64 x 64, seed 0" if discs else "MNIST train"
+    return gan, {"data": source, **facts, **({"progress": watch.rows} if watch else {})}
+
+
+def score_digits(gan: GAN) -> dict[str, Score]:
+    """10,000 samples of seed 0 and the 10,000 MNIST test images: Fréchet distance; the asked class if there is one."""
+    judge, n = features.digit_classifier(), 10_000
+    y = torch.arange(n) % 10 if gan.cfg.classes else None
+    x = gan.sample(n, torch.Generator().manual_seed(0), y)
+    real = judge.features(data.mnist("test")[0])
+    found = metrics.frechet(real, judge.features(x), extractor=judge.name)
+    scores = {"Fréchet distance, digits": {"value": found.value, "ci95": found.ci95, "n": n}}
+    if y is not None:
+        asked = judge.logits(x).argmax(1) == y
+        scores["asked class"] = proportion(float(asked.double().mean()), n)
+    return scores
+
+
+def score_avatars(gan: GAN) -> dict[str, Score]:
+    """2,000 samples of seed 0 and 2,000 faces of seed 1: Fréchet distance in ImageNet features (EfficientNet-Lite0)."""
+    judge, n = features.imagenet(64), 2_000
+    real = judge.features(data.avatars(n, 64, seed=1, progress=False)[0])
+    found = metrics.frechet(
+        real, judge.features(gan.sample(n, torch.Generator().manual_seed(0))), extractor=judge.name
+    )
+    return {"Fréchet distance, ImageNet": {"value": found.value, "ci95": found.ci95, "n": n}}
+
+
+def score_discs(gan: GAN) -> dict[str, Score]:
+    """4,000 samples of seed 0: distance to the nearest of the 32 discs, share that is one, and discs that came up."""
+    x = gan.sample(4_000, torch.Generator().manual_seed(0))
+    distance, which, is_disc = nearest_disc(x)
+    hit = len(which[is_disc].unique())
+    return {
+        "distance to the nearest disc": mean(distance),
+        "share of discs": proportion(float(is_disc.double().mean()), len(x)),
+        "radii of 32": {"value": hit, "ci95": 0.0, "n": len(x)},
+    }
+
+
+def nearest_disc(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of images x (N, 1, R, R): L2 distance to the nearest disc, its radius's index, and whether it is that disc.
+
+    It is if at most a share of `FEW` of its pixels is farther than `WRONG` from the disc's. (N,) each.
+    """
+    templates = data.discs(size=x.shape[-1])[0].flatten(1).double()  # (32, R²)
+    flat = x.flatten(1).double()
+    distance, which = torch.cdist(flat, templates).min(1)
+    wrong = ((flat - templates[which]).abs() > WRONG).double().mean(1)  # (N,)
+    return distance, which, wrong <= FEW
+
+
+def _build(config: dict[str, Any]) -> GAN:
+    return GAN(GANConfig(**config))
+
+
+_DISCS = {"discs": True, "images": 480_000, "width": 8, "widest": 64}
+RECIPES = {
+    "dcgan_mnist": Recipe(_build, train_dcgan_mnist, score_digits, {"epochs": 12}),
+    "cdcgan_mnist": Recipe(_build, train_dcgan_mnist, score_digits, {"epochs": 15, "classes": 10}),
+    "dcgan_avatars": Recipe(_build, train_dcgan_avatars, score_avatars, {"images": 420_000}),
+    "wgan_mnist": Recipe(_build, train_critic, score_digits, {"clip": True, "images": 900_000}),
+    "wgan_gp_mnist": Recipe(_build, train_critic, score_digits, {"clip": False, "images": 900_000}),
+    "wgan_discs": Recipe(_build, train_critic, score_discs, {"clip": True, **_DISCS}),
+    "wgan_gp_discs": Recipe(_build, train_critic, score_discs, {"clip": False, **_DISCS}),
+}
