@@ -27,7 +27,7 @@ STEPS: dict[str, list[str]] = {
     "structure": [*PYTEST, "tests/notebooks"],
     "smoke": [*PYTEST, "--nbval-lax", "book", "-n", WORKERS, "--dist", "loadfile"],
     "book": [*PYTHON, "tools.build_book"],
-    "pages": [*PYTEST, "tests/book"],
+    "pages": [*PYTEST, "tests/book", "-n", WORKERS],
 }
 # Notebooks run beside each other; a thread each keeps them from fighting over the cores.
 ONE_THREAD = dict.fromkeys(THREADS, "1")

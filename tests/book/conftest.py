@@ -22,6 +22,24 @@ class _Quiet(SimpleHTTPRequestHandler):
         """Say nothing: the browser's record tells which files were missing."""
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n`: all tests of a page go to one worker, which has a browser and a server of its own and visits it once.
+
+    pytest-xdist's marks for groups are lost with this version of pytest, hence a scheduler.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByPage(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            test, _, page = nodeid.partition("[")
+            if "test_detectors.py" in test:
+                return "detectors"  # they share one visit too
+            return page if page.endswith(".html]") else nodeid
+
+    return ByPage(config, log)
+
+
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Callable[[Path], str]]:
     """Serve a folder on a free port and return its address."""

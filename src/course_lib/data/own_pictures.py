@@ -1,0 +1,252 @@
+"""The reader's own pictures: a folder of files of any size and kind becomes a data set like the course's own.
+
+What differs between files and has nothing to do with what they show is settled here, once: the way a camera was
+held, transparency, kinds of colour, sizes. Nothing is left out in silence but what no one put there to be seen.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from course_lib.checks import real, whole
+from course_lib.data.images import from_uint8
+from course_lib.progress import progress as progress_bar
+
+_SUFFIXES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+# Fixed, though other versions of Pillow read more: the set must not depend on them, and some formats run programs.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+_LITTER = {"desktop.ini", "thumbs.db"}  # written by file managers; hidden files, names with a dot, are too
+
+
+def pictures(
+    folder: str | os.PathLike[str],
+    size: int = 64,
+    *,
+    colour: bool = True,
+    crop: bool = True,
+    skip_broken: bool = False,
+    limit_gb: float = 4.0,
+    progress: bool = True,
+) -> tuple[torch.Tensor, list[str]]:
+    """All pictures in a folder and its sub-folders, as one set of squares of one size.
+
+    Reads JPEG, PNG, WebP, BMP, GIF and TIFF, the first picture where a file has several; colour profiles are ignored.
+    Pictures are turned as their camera was held, transparent parts become white, and resizing is antialiased
+    (Lanczos). The order is that of the files' names, the same on every system. Hidden files and those that file
+    managers write are passed over; a warning names what else is left out, other kinds of files and links to folders.
+
+    How many are enough? A GAN trained from scratch on a few hundred pictures tends to memorise them; some
+    thousands of one kind are a start. Where left and right may be swapped, ``torch.cat([x, x.flip(3)])`` doubles them.
+    Pictures in sub-folders, one for each class, have their labels in their names: ``file.split("/")[0]``.
+
+    Args:
+        folder: where the pictures are; "~" stands for the home folder.
+        size: width and height wanted, in pixels.
+        colour: False turns them into grey images.
+        crop: True keeps the square in the middle of each picture; False keeps the whole picture and fills up to
+            a square with white, as suits drawings and logos.
+        skip_broken: True leaves out files that cannot be read, with a warning that names them, instead of
+            raising ValueError.
+        limit_gb: refuse a set that would take more memory than this (10^9 bytes), before reading it: 4 * N * C *
+            size**2 bytes. A kernel that runs out of memory ends without a word.
+        progress: show a bar while reading 100 files or more.
+
+    Returns:
+        x: float32 (N, 3, size, size), or (N, 1, size, size) if not `colour`, in [-1, 1], red first.
+        files: the N paths below `folder`, with forward slashes: row i of x shows files[i].
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong type or out of range.
+        FileNotFoundError, NotADirectoryError, PermissionError: there is no such folder, or it cannot be read.
+        ValueError: no pictures in it, files that cannot be read (all are named), or more than `limit_gb`.
+    """
+    if not isinstance(folder, (str, os.PathLike)):
+        raise TypeError(f"folder must be a string or a Path; received {type(folder).__name__}")
+    size, limit = whole("size", size), real("limit_gb", limit_gb, positive=True)
+    for name, flag in (
+        ("colour", colour),
+        ("crop", crop),
+        ("skip_broken", skip_broken),
+        ("progress", progress),
+    ):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name} must be True or False; received {flag!r}")
+    root = Path(folder).expanduser().absolute()
+    files, others = _listed(root)
+    if others:
+        warnings.warn(
+            f"{_count(len(others), 'file')} in {root} left out: {_some(others)}. Pictures are read from "
+            f"{', '.join(sorted(_SUFFIXES))}; save others, such as a telephone's .heic, as one of these",
+            stacklevel=2,
+        )
+    need = 4 * len(files) * (3 if colour else 1) * size**2 / 1e9
+    if need > limit:
+        raise ValueError(
+            f"{len(files):,} pictures with size {size} need {need:.3g} GB of memory, more than limit_gb = {limit:g}; "
+            "use a smaller size or fewer pictures, or raise limit_gb if your computer has that much to spare"
+        )
+
+    pixels = np.empty((len(files), size, size, *([3] if colour else [])), np.uint8)
+    kept, broken, small = [], [], []
+    with progress_bar(len(files), "reading pictures", quiet=not progress or len(files) < 100) as bar:
+        for file in files:
+            try:
+                pixels[len(kept)], (width, height) = _square(root / file, size, colour, crop)
+            except Exception as error:  # Pillow raises whatever a damaged file leads it to
+                broken.append(f"{file} ({_reason(error)})")
+            else:
+                kept.append(file)
+                if (min if crop else max)(width, height) < size:
+                    small.append(f"{file} ({width} x {height})")
+            bar.update()
+    if broken:
+        report = f"{len(broken):,} of {_count(len(files), 'picture')} in {root} cannot be read:\n  "
+        report += "\n  ".join(broken) + "\n"
+        if not kept:
+            raise ValueError(report + "No other is left")
+        if not skip_broken:
+            raise ValueError(
+                f"{report}The other {len(kept):,} can; move these out of the folder or save them anew, or pass "
+                "skip_broken=True to go on without them"
+            )
+        warnings.warn(f"{report}Going on with the other {len(kept):,}", stacklevel=2)
+    if small:
+        warnings.warn(
+            f"{len(small):,} of {_count(len(kept), 'picture')} enlarged to {size} pixels, and so blurred: "
+            f"{_some(small)}; a smaller size avoids it",
+            stacklevel=2,
+        )
+    # As a tensor, which from_uint8 need not copy first: the bytes are a quarter of what it returns.
+    return from_uint8(torch.from_numpy(pixels[: len(kept)])), kept
+
+
+def _listed(root: Path) -> tuple[list[str], list[str]]:
+    """Paths below `root` with forward slashes, sorted: the pictures by their suffix, and all other visible files."""
+    if not root.exists():
+        raise FileNotFoundError(f"folder: there is no {root}; check the name, or give the whole path")
+    if not root.is_dir():
+        raise NotADirectoryError(
+            f"folder: {root} is a file; give the folder that holds the pictures (unpack an archive first)"
+        )
+
+    def stop(error: OSError) -> None:
+        raise error  # os.walk would pass over a folder that cannot be read
+
+    found = []
+    for place, folders, names in os.walk(root, onerror=stop):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        links = [name for name in folders if (Path(place) / name).is_symlink()]  # walking them may never end
+        visible = [n for n in names + links if not n.startswith(".") and n.lower() not in _LITTER]
+        found += [(Path(place) / name).relative_to(root).as_posix() for name in visible]
+    # By code points, not by locale; composed, since some file systems store "é" as "e" and an accent.
+    found.sort(key=lambda file: (unicodedata.normalize("NFC", file), file))
+    files = [file for file in found if Path(file).suffix.lower() in _SUFFIXES]
+    others = [file for file in found if Path(file).suffix.lower() not in _SUFFIXES]
+    if not files:
+        there = f"only {_some(others)}" if others else "nothing"
+        raise ValueError(
+            f"folder: expected pictures ({', '.join(sorted(_SUFFIXES))}) in {root} or its sub-folders, found {there}"
+        )
+    return files, others
+
+
+def _square(path: Path, size: int, colour: bool, crop: bool) -> tuple[np.ndarray, tuple[int, int]]:
+    """One picture, uint8 (size, size, 3) or (size, size), and the width and height of the original."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        # It comes at half the number of pixels that Pillow refuses, and some telephones reach that.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        opened = Image.open(path, formats=_FORMATS)
+    with opened as image:
+        original = image.size
+        # A JPEG file can be decoded at a half, a quarter or an eighth, which is six times faster and hardly to be
+        # told from the whole as long as four pixels or more make one.
+        drafted = image.draft(None, (4 * size, 4 * size))
+        image.load()
+        # Not whole numbers where the last pixels decoded lie beyond the picture.
+        w, h = drafted[1][2:] if drafted else image.size
+        turn = _turn(image)
+        flat = _on_white(image).convert("RGB" if colour else "L")
+    # Resized before it is turned, since the box is measured from the corner where decoding began.
+    lanczos = Image.Resampling.LANCZOS
+    if crop:
+        side = min(w, h)
+        left, top = (w - side) / 2, (h - side) / 2
+        square = flat.resize((size, size), lanczos, box=(left, top, left + side, top + side))
+        return np.asarray(square if turn is None else square.transpose(turn)), original
+    shrunk = (max(1, round(w * size / max(w, h))), max(1, round(h * size / max(w, h))))
+    resized = flat.resize(shrunk, lanczos, box=(0, 0, w, h))
+    upright = resized if turn is None else resized.transpose(turn)
+    canvas = Image.new(flat.mode, (size, size), "white")
+    canvas.paste(upright, ((size - upright.width) // 2, (size - upright.height) // 2))
+    return np.asarray(canvas), original
+
+
+def _turn(image: Any) -> Any:
+    """What sets a loaded image upright by its EXIF orientation, None if it is; TIFF files were turned by Pillow."""
+    from PIL import Image
+
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    except Exception:  # Pillow again: the note on how the camera was held is damaged, the picture is not
+        return None
+    turns = (
+        "FLIP_LEFT_RIGHT",
+        "ROTATE_180",
+        "FLIP_TOP_BOTTOM",
+        "TRANSPOSE",
+        "ROTATE_270",
+        "TRANSVERSE",
+        "ROTATE_90",
+    )
+    return Image.Transpose[turns[orientation - 2]] if orientation in range(2, 9) else None
+
+
+def _on_white(image: Any) -> Any:
+    """The image with 8 bits per channel and without transparency."""
+    from PIL import Image
+
+    # 16-bit grey values: convert() would clip them at 255. Some versions of Pillow call PNG's "I", others "I;16".
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        values = np.asarray(image)
+        grey = np.rint(values / 257).astype(np.uint8)  # 65535 / 257 = 255
+        if "transparency" in image.info:
+            grey[values == image.info["transparency"]] = 255
+        return Image.fromarray(grey)
+    if image.mode in ("I", "F"):
+        raise ValueError("32-bit grey values, of which black and white are unknown; save it with 8 bits")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return image.convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    """Why a file could not be read, in one line."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "its content is not a picture of these formats"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; make it smaller first"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _count(n: int, what: str) -> str:
+    """As in "1 file" and "1,200 files"."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    """The first few of `names`, and how many more there are."""
+    rest = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
