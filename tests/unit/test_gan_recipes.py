@@ -110,8 +110,8 @@ def test_scores_of_discs_count_radii_among_real_discs_only(monkeypatch):
     assert scores["share of discs"]["value"] == 0.75
 
 
-def test_clipped_and_penalised_critics_differ_in_nothing_else():
-    """Same networks, images and data for the pairs that chapter 10 compares."""
+def test_clipped_and_penalised_critics_have_the_same_networks_data_and_images():
+    """The pairs that chapter 10 compares."""
     for pair in (("wgan_mnist", "wgan_gp_mnist"), ("wgan_discs", "wgan_gp_discs")):
         clip, penalty = (dict(gans.RECIPES[name].settings) for name in pair)
         assert clip.pop("clip") is True
@@ -121,7 +121,7 @@ def test_clipped_and_penalised_critics_differ_in_nothing_else():
 
 def test_asked_class_is_scored_with_the_labels_that_were_asked(monkeypatch):
     """A generator that draws a real digit of the class it is asked for scores what the judge says of real digits."""
-    x, y = data.mnist("test")
+    x, y = data.mnist("train")
     by_class = [x[y == digit] for digit in range(10)]
 
     class Real:

@@ -2,9 +2,19 @@
 
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 from course_lib import data, features, zoo
+from course_lib.adversarial import (
+    Objective,
+    clip_weights,
+    clipped_share,
+    gradients,
+    interpolates,
+    wasserstein,
+)
 from course_lib.autoencoders import PCA
+from course_lib.recipes.gans import CLIP
 from course_lib.training import batched
 from course_lib.vae import active_units, binarize, elbo
 
@@ -73,3 +83,70 @@ def test_token_prior_writes_digits_that_are_recognised():
     share = torch.bincount(written.argmax(1), minlength=10) / 1000
     assert torch.special.entr(share).sum() >= 0.95 * torch.log(torch.tensor(10.0))
     assert zoo.info("vq_mnist")["scores"]["perplexity"]["value"] >= tokenizer.cfg.codes / 2
+
+
+def test_digits_are_of_the_class_that_was_asked_for():
+    """Recomputed by `test_scores_are_those_on_the_card`."""
+    asked = zoo.info("cdcgan_mnist")["scores"]["asked class"]
+    assert asked["n"] == 10_000
+    assert asked["value"] >= 0.97
+
+
+@pytest.mark.parametrize("what", ["mnist", "discs"])
+def test_clipping_and_penalty_do_what_chapter_10_says(what):
+    """The slope of the penalised critic is near 1 between the sets, that of the clipped one is not."""
+    clip, penalty = zoo.load(f"wgan_{what}"), zoo.load(f"wgan_gp_{what}")
+    images = [zoo.info(name)["images_seen"] for name in (f"wgan_{what}", f"wgan_gp_{what}")]
+    assert images[0] == pytest.approx(images[1], rel=1e-3)  # whole rounds of five and of two critic steps
+    assert clip.cfg == penalty.cfg
+    assert clipped_share(clip.D, 1.01 * CLIP) == 0
+    real = data.mnist("test")[0][:512] if what == "mnist" else data.discs(512, seed=5)[0]
+    norms = []
+    for gan in (clip, penalty):
+        generator = torch.Generator().manual_seed(0)
+        between = interpolates(real, gan.sample(len(real), generator), generator)
+        norms.append(float(gradients(gan.D, between).norm(dim=1).mean()))
+    assert 0.9 <= norms[1] <= 1.1
+    assert not 0.9 <= norms[0] <= 1.1
+
+
+def test_a_clipped_critic_at_its_best_has_most_weights_at_the_bounds():
+    """Trained on alone, against the finished generator; in the game it is far from that."""
+    gan, x = zoo.load("wgan_mnist"), data.mnist("train")[0]
+    assert clipped_share(gan.D, CLIP) < 0.5
+    D, draw = gan.D.requires_grad_(), torch.Generator().manual_seed(0)
+    optimizer, objective = torch.optim.Adam(D.parameters(), 3e-4, (0.0, 0.9)), Objective(D, wasserstein)
+    for _ in range(200):
+        real = x[torch.randint(len(x), (64,), generator=draw)]
+        optimizer.zero_grad()
+        objective(real, gan.sample(64, draw), draw).total.backward()
+        optimizer.step()
+        clip_weights(D, CLIP)
+    assert clipped_share(D, CLIP) >= 0.5
+
+
+def test_the_critics_estimate_follows_the_quality_of_the_samples():
+    """Spearman's correlation of gap and Fréchet distance along the training of a WGAN-GP, learning rates constant."""
+    rows = zoo.recorded("critic_progress")["progress"]
+    assert len(rows) == 20
+    assert spearmanr([row["gap"] for row in rows], [row["frechet"] for row in rows]).statistic >= 0.8
+
+
+def test_discs_come_out_as_discs():
+    scores = zoo.info("wgan_gp_discs")["scores"]
+    assert scores["share of discs"]["value"] >= 0.9
+    assert scores["radii of 32"]["value"] >= 28
+
+
+def test_the_penalty_ranks_before_clipping():
+    """Digits by Fréchet distance, intervals apart."""
+    scores = [
+        zoo.info(name)["scores"]["Fréchet distance, digits"] for name in ("wgan_gp_mnist", "wgan_mnist")
+    ]
+    assert scores[0]["value"] + scores[0]["ci95"] < scores[1]["value"] - scores[1]["ci95"]
+
+
+def test_the_cured_grid_of_chapter_8_is_whole_in_every_seed():
+    runs = zoo.recorded("grid_of_25")["runs"]
+    assert runs["cured"]["captured"] == [25] * 5
+    assert min(runs["cured"]["quality"]) >= 0.9

@@ -5,7 +5,7 @@ A record is an experiment too long for a page, run by ``python -m course_lib.zoo
 
 from collections.abc import Callable
 
-from course_lib.recipes import autoencoders, avatars, digits, gans, toys, vae, vq
+from course_lib.recipes import autoencoders, avatars, digits, gans, leaderboard, matching, toys, vae, vq
 from course_lib.recipes.digits import balanced_subset, random_affine, train_small_cnn
 from course_lib.recipes.duelling import DiscriminatorWon, duel
 from course_lib.recipes.fitting import fit
@@ -20,7 +20,14 @@ RECIPES: dict[str, Recipe] = {
     **vq.RECIPES,
     **gans.RECIPES,
 }
-RECORDS: dict[str, Callable[[Runtime, bool], Facts]] = {**digits.RECORDS, **vae.RECORDS, **toys.RECORDS}
+RECORDS: dict[str, Callable[[Runtime, bool], Facts]] = {
+    **digits.RECORDS,
+    **vae.RECORDS,
+    **toys.RECORDS,
+    **gans.RECORDS,
+    **matching.RECORDS,
+    **leaderboard.RECORDS,
+}
 
 __all__ = [
     "RECIPES",

@@ -1,0 +1,311 @@
+"""The leaderboard: its page, its tables, and whether it is up to date (chapter 15).
+
+``python -m course_lib.leaderboard`` scores what has changed since the last record (`course_lib.recipes.leaderboard`),
+writes ``data/records/leaderboard.json``, and from it the page ``book/leaderboard.md``. With ``--all`` every row is
+scored anew, as after a change of a metric. The book's build fails where `defects` finds any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from course_lib import checks, data, zoo
+from course_lib.metrics.result import digits
+from course_lib.recipes.leaderboard import BOARDS, REAL
+from course_lib.recipes.leaderboard import defects as record_defects
+
+COMMAND = "python -m course_lib.leaderboard"
+Row = Mapping[str, Any]
+
+
+class Column(NamedTuple):
+    """A score in a table: its key in the record, its heading, what is better, and a factor to show it by."""
+
+    key: str
+    heading: str
+    better: str  # "low", "high", or "real": nearest to that of real pictures
+    times: float = 1.0
+
+
+class Table(NamedTuple):
+    """At most three scores side by side, so that it fits a telephone."""
+
+    heading: str
+    text: str
+    columns: tuple[Column, ...]
+
+
+_DISTANCES = (
+    Column("frechet", "Fréchet ↓", "low"),
+    Column("kernel", "kernel, × 1000 ↓", "low", 1000.0),
+    Column("sliced", "sliced W₂ ↓", "low"),
+)
+_MATCHING = Column("matching", "matching ↓", "low")
+_CLASSIFIER = Column("classifier", "classifier test ↓", "low")
+_QUALITY = (Column("precision", "precision ↑", "high"), Column("density", "density ↑", "high"))
+_COVERAGE = (Column("recall", "recall ↑", "high"), Column("coverage", "coverage ↑", "high"))
+_CONFIDENCE = Column("confidence", "confidence", "real")
+_ENTROPY = Column("entropy", "class entropy ↑", "high")
+
+TABLES: dict[str, tuple[Table, ...]] = {
+    "digits": (
+        Table("Distances in feature space", "Of the features of real and of generated pictures.", _DISTANCES),
+        Table(
+            "A test, a matching, a likelihood",
+            "The classifier test is the accuracy of telling generated from real (k nearest neighbours); the matching "
+            "score and the Parzen log-likelihood (in nats) compare pixels.",
+            (_CLASSIFIER, _MATCHING, Column("parzen", "Parzen ↑", "high")),
+        ),
+        Table(
+            "Quality",
+            "Do generated pictures lie among the real ones, and how sure is the classifier of their digit? For the "
+            "confidence, near the real pictures' is good.",
+            (*_QUALITY, _CONFIDENCE),
+        ),
+        Table(
+            "Coverage",
+            "Do real pictures lie among the generated ones, and do all ten digits occur? The entropy is that of the "
+            "classes' shares, at most log 10 = 2.303.",
+            (*_COVERAGE, _ENTROPY),
+        ),
+        Table(
+            "Class scores",
+            "The mode score is that of Xu et al.; the usual one equals the Inception score (chapter 13).",
+            (
+                Column("inception", "Inception ↑", "high"),
+                Column("mode", "mode ↑", "high"),
+                Column("m-is", "m-IS", "real"),
+            ),
+        ),
+    ),
+    "discs": (
+        Table(
+            "Discs",
+            "Here all 32 possible pictures are known: how far is a sample from the nearest of them, which share of "
+            "the samples is one of them, and how many of the 32 occur?",
+            (
+                Column("nearest", "distance ↓", "low"),
+                Column("is disc", "share of discs ↑", "high"),
+                Column("radii", "radii of 32 ↑", "high"),
+            ),
+        ),
+        Table("Matching", "In pixels.", (_MATCHING,)),
+    ),
+    "moving discs": (
+        Table("Distances", "Of pixels, averaged to 16 × 16.", _DISTANCES),
+        Table("Quality", "In the same pixels.", _QUALITY),
+        Table("Coverage", "In the same pixels.", _COVERAGE),
+        Table(
+            "A test and a matching",
+            "The classifier test sees the small pictures, the matching all pixels.",
+            (_CLASSIFIER, _MATCHING),
+        ),
+    ),
+    "avatars": (
+        Table("Distances, in features of drawn faces", "Of the classifier of faces.", _DISTANCES),
+        Table(
+            "Distances, in ImageNet features",
+            "Of EfficientNet-Lite0, with 1,280 features: at this n the Fréchet distance is mostly bias, so compare "
+            "it with the row of real pictures.",
+            (
+                Column("frechet natural", "Fréchet ↓", "low"),
+                Column("kernel natural", "kernel, × 1000 ↓", "low", 1000.0),
+            ),
+        ),
+        Table("Quality", "The confidence is that in the 48 heads.", (*_QUALITY, _CONFIDENCE)),
+        Table("Coverage", "The entropy is that of the heads' shares.", (*_COVERAGE, _ENTROPY)),
+        Table(
+            "A test, a matching, a class score",
+            "The matching compares pixels; the Inception score is that of the 48 heads.",
+            (_CLASSIFIER, _MATCHING, Column("inception", "Inception ↑", "high")),
+        ),
+    ),
+}
+
+_OPENING = """(leaderboard)=
+# Leaderboard
+
+Every model of this course that can generate, scored with every metric of chapters 13 and 14: the same real pictures,
+the same number of samples, the same seed. This page is written by
+
+```text
+{command}
+```
+
+from a record of the scores; the book is not built while a model that ships is missing from it. Chapter 15 shows how to
+read it, and chapter 13 what each score overlooks.
+
+**How to read the tables.** The row *{real}* has real pictures that play a generator: no score means anything
+without it. An arrow says which way is better. The best model is **bold**, and so is every model that differs from
+the best by less than the two 95 % intervals together (in quadrature). The intervals, the ± behind the numbers, hold
+for this n; the bias that a score has at this n is in all rows alike. Rows are in the order of the first table.
+
+**No single winner.** Scores measure different things, and a model that repeats its training pictures would lead most
+tables: none of these numbers notices that (chapters 13 and 14).
+"""
+
+
+def record() -> dict[str, Any]:
+    """The last record, `zoo.recorded("leaderboard")`.
+
+    Raises:
+        DataFileError: there is none, or it is altered.
+    """
+    return zoo.recorded("leaderboard")
+
+
+def rows(board: str) -> dict[str, dict[str, Any]]:
+    """The rows of a board by checkpoint, `REAL` last; each has a label, n, seconds, parameters and scores.
+
+    A score is a dictionary of value, ci95 (None where there is none), n and extractor.
+
+    Raises:
+        ValueError: no such board. DataFileError: as `record`.
+    """
+    checks.choice("board", board, BOARDS)
+    return record()["boards"].get(board, {"rows": {}})["rows"]
+
+
+def defects() -> list[str]:
+    """Why the leaderboard is out of date, one line each; nothing if it is not."""
+    try:
+        card = record()
+    except data.DataFileError as error:
+        return [str(error)]
+    found = record_defects(card)
+    if not page_path().is_file() or page_path().read_text(encoding="utf-8") != page(card):
+        found.append(f"{page_path().name} is not what the record says")
+    return found
+
+
+def page_path() -> Path:
+    """Where the page lies: ``book/leaderboard.md``."""
+    return data.data_folder().parent / "book" / "leaderboard.md"
+
+
+def page(card: Mapping[str, Any]) -> str:
+    """The page of a record, in MyST."""
+    parts = [_OPENING.format(command=COMMAND, real=_label(card))]
+    for title, tables in TABLES.items():
+        if title not in card["boards"]:
+            continue
+        board = card["boards"][title]
+        order = _order(board["rows"], tables[0].columns[0])
+        first = next(iter(board["rows"].values()))["scores"]
+        extractor = next((s["extractor"] for s in first.values() if s["extractor"]), None)
+        about = f"n = {board['n']:,} samples, as many real pictures; {board['n_matching']:,} where pixels are compared"
+        parts.append(
+            f"## {title[0].upper()}{title[1:]}\n\n{about}"
+            + (f"; features: {extractor}.\n" if extractor else ".\n")
+        )
+        parts += [f"### {t.heading}\n\n{t.text}\n\n{_table(board['rows'], order, t.columns)}" for t in tables]
+        parts.append(f"### Cost\n\n{_cost(board['rows'], order, card['hardware'])}")
+    parts.append(_absent(card["no_generator"]))
+    return "\n".join(parts)
+
+
+def best(of_board: Mapping[str, Row], column: Column) -> list[str]:
+    """The names of the best rows: the best value, and those that differ from it by less than both intervals.
+
+    None where there is only one model.
+    """
+    names = [name for name in of_board if name != REAL and column.key in of_board[name]["scores"]]
+
+    def badness(name: str) -> float:
+        value = of_board[name]["scores"][column.key]["value"]
+        if column.better == "real":
+            return abs(value - of_board[REAL]["scores"][column.key]["value"])
+        return value if column.better == "low" else -value
+
+    def half(name: str) -> float:
+        return of_board[name]["scores"][column.key]["ci95"] or 0.0
+
+    if len(names) < 2:
+        return []  # nobody to be better than
+    winner = min(names, key=badness)
+    return [n for n in names if badness(n) - badness(winner) <= math.hypot(half(n), half(winner))]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Bring record and page up to date, or with ``--check`` say what is not."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--all", action="store_true", help="score every row anew, not only those that changed"
+    )
+    parser.add_argument("--check", action="store_true", help="only say what is out of date")
+    options = parser.parse_args(arguments)
+    if options.check:
+        found = defects()
+        print("\n".join(found) or "the leaderboard is up to date")
+        return int(bool(found))
+    if options.all:
+        (data.data_folder() / "records" / "leaderboard.json").unlink(missing_ok=True)
+    data.write_atomically(page_path(), page(zoo.record("leaderboard")).encode())
+    print(f"wrote {page_path()}")
+    return 0
+
+
+def _label(card: Mapping[str, Any]) -> str:
+    return next(board["rows"][REAL]["label"] for board in card["boards"].values())
+
+
+def _order(of_board: Mapping[str, Row], column: Column) -> list[str]:
+    """Real pictures first, then the models, the best first."""
+
+    def place(name: str) -> float:
+        value = of_board[name]["scores"][column.key]["value"]
+        return -math.inf if name == REAL else value if column.better == "low" else -value
+
+    return sorted(of_board, key=place)
+
+
+def _table(of_board: Mapping[str, Row], order: Sequence[str], columns: Sequence[Column]) -> str:
+    lines = [["model", *(column.heading for column in columns)]]
+    winners = [best(of_board, column) for column in columns]
+    for name in order:
+        cells = [of_board[name]["label"] if name != REAL else f"*{of_board[name]['label']}*"]
+        for column, winner in zip(columns, winners, strict=True):
+            score = of_board[name]["scores"][column.key]
+            ci95 = math.nan if score["ci95"] is None else score["ci95"] * column.times
+            text = digits(score["value"] * column.times, ci95).replace("-", "−")
+            cells.append(f"**{text}**" if name in winner else text)
+        lines.append(cells)
+    return _markdown(lines)
+
+
+def _cost(of_board: Mapping[str, Row], order: Sequence[str], hardware: str) -> str:
+    lines = [["model", "ms per sample ↓", "parameters"]]
+    for name in order:
+        if name != REAL:
+            row = of_board[name]
+            lines.append(
+                [
+                    row["label"],
+                    f"{1000 * row['seconds']:.2g}",
+                    f"{row['parameters']:,}" if row["parameters"] else "—",
+                ]
+            )
+    measured = f"The shortest of five calls for 250 samples each, on one otherwise idle thread; {hardware}."
+    counted = "Parameters include parts that sampling does not need, such as an encoder or a discriminator."
+    return f"{measured} {counted}\n\n{_markdown(lines)}"
+
+
+def _absent(reasons: Mapping[str, str]) -> str:
+    lines = [["checkpoint", "why it is not on a board"]]
+    lines += [[f"`{name}`", reason] for name, reason in reasons.items()]
+    return f"## Checkpoints that are no generators\n\n{_markdown(lines)}"
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    head, *body = lines
+    ruler = ["---", *["---:"] * (len(head) - 1)] if len(head) != 2 else ["---", "---"]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, ruler, *body))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
