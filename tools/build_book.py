@@ -112,6 +112,17 @@ def execute(files: list[Path], folder: Path) -> None:
     print(f"execute: {time.monotonic() - start:.0f} s altogether", flush=True)
 
 
+def check_leaderboard() -> None:
+    """Every checkpoint that ships is on the leaderboard, with the weights that ship; else no book."""
+    from course_lib import leaderboard
+
+    if found := leaderboard.defects():
+        raise CourseError(
+            "expected the leaderboard to hold every shipped generator, found: "
+            f"{'; '.join(found)}; run: {leaderboard.COMMAND}"
+        )
+
+
 def build_site(root: Path = ROOT) -> Path:
     """Run Jupyter Book from an empty folder: a warning, a missing reference or a failing cell is an error."""
     shutil.rmtree(root / "_build", ignore_errors=True)
@@ -134,6 +145,7 @@ def main() -> int:
     try:
         if not VENDOR.is_dir():
             raise CourseError(f"{VENDOR}: expected the front-end assets, found nothing; run `make install`")
+        check_leaderboard()
         prepare_cache(CACHE, execution_key())
         execute(notebooks(), CACHE)
         site = build_site()

@@ -29,7 +29,12 @@ SEARCHES = {
     "book/05_vae_derived.html": "reparameterisation",
     "book/06_vae_trained.html": "disentanglement",
     "book/07_beyond_the_vae.html": "codebook",
+    "book/08_gan_theory.html": "extragradient",
+    "book/09_dcgan.html": "slerp",
+    "book/10_wasserstein_gans.html": "Kantorovich",
     "book/13_scores_for_generators.html": "inception",
+    "book/14_the_matching_score.html": "Hungarian",
+    "book/15_games_between_models.html": "tournament",
 }
 
 every_page = pytest.mark.parametrize("page", PAGES)
