@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from typing import Any
 
 from course_lib import checks, data
@@ -19,7 +20,13 @@ def ask(name: str) -> None:
     """
     from jupyterquiz import display_quiz
 
-    display_quiz(questions(name), max_width=720, border_radius=6)
+    # It draws its element's id from `random`. A chapter may seed that twice alike, and two quizzes would share an id.
+    state = random.getstate()
+    random.seed(name)
+    try:
+        display_quiz(questions(name), max_width=720, border_radius=6)
+    finally:
+        random.setstate(state)
 
 
 def questions(name: str) -> list[dict[str, Any]]:

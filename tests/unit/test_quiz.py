@@ -1,5 +1,7 @@
 """Self-checks say what they should, and quizzes are found."""
 
+import random
+
 import pytest
 
 from course_lib import quiz
@@ -36,3 +38,16 @@ def test_asking_shows_the_questions(monkeypatch):
     monkeypatch.setattr("jupyterquiz.display_quiz", lambda questions, **options: shown.append(questions))
     quiz.ask("03_before")
     assert shown == [quiz.questions("03_before")]
+
+
+def test_each_quiz_has_an_id_of_its_own_whatever_a_chapter_seeds(monkeypatch):
+    drawn = []
+    monkeypatch.setattr("jupyterquiz.display_quiz", lambda questions, **options: drawn.append(random.random()))
+    after = []
+    for name in ("03_before", "03_after", "03_before"):
+        random.seed(0)
+        quiz.ask(name)
+        after.append(random.random())
+    assert drawn[0] == drawn[2] != drawn[1]
+    random.seed(0)
+    assert set(after) == {random.random()}  # the reader's own draws are not disturbed
