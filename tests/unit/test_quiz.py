@@ -42,7 +42,9 @@ def test_asking_shows_the_questions(monkeypatch):
 
 def test_each_quiz_has_an_id_of_its_own_whatever_a_chapter_seeds(monkeypatch):
     drawn = []
-    monkeypatch.setattr("jupyterquiz.display_quiz", lambda questions, **options: drawn.append(random.random()))
+    monkeypatch.setattr(
+        "jupyterquiz.display_quiz", lambda questions, **options: drawn.append(random.random())
+    )
     after = []
     for name in ("03_before", "03_after", "03_before"):
         random.seed(0)
