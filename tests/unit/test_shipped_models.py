@@ -118,8 +118,8 @@ def test_a_clipped_critic_that_sees_a_difference_has_most_weights_at_the_bounds(
     with torch.no_grad():
         fixed = zoo.load("vae_mnist_20").sample(3_000, draw)
     optimizer, objective = torch.optim.Adam(D.parameters(), 3e-4, (0.0, 0.9)), Objective(D, wasserstein)
-    for _ in range(300):
-        real, fake = (part[torch.randint(len(part), (64,), generator=draw)] for part in (x, fixed))
+    for _ in range(150):
+        real, fake = (part[torch.randint(len(part), (256,), generator=draw)] for part in (x, fixed))
         optimizer.zero_grad()
         objective(real, fake, draw).total.backward()
         optimizer.step()
