@@ -130,8 +130,8 @@ TABLES: dict[str, tuple[Table, ...]] = {
 _OPENING = """(leaderboard)=
 # Leaderboard
 
-Every model of this course that can generate, scored with every metric of chapters 13 and 14: the same real pictures,
-the same number of samples, the same seed. This page is written by
+Every model of this course that can generate, scored with the metrics of chapters 13 and 14. Within a board all have
+the same real pictures, number of samples and seed. This page is written by
 
 ```text
 {command}
@@ -141,9 +141,10 @@ from a record of the scores; the book is not built while a model that ships is m
 read it, and chapter 13 what each score overlooks.
 
 **How to read the tables.** The row *{real}* has real pictures that play a generator: no score means anything
-without it. An arrow says which way is better. The best model is **bold**, and so is every model that differs from
+without it, and a model that beats it has not won but found what the score overlooks. An arrow says which way is
+better; without one, near the real value is. The best model is **bold**, and so is every model that differs from
 the best by less than the two 95 % intervals together (in quadrature). The intervals, the ± behind the numbers, hold
-for this n; the bias that a score has at this n is in all rows alike. Rows are in the order of the first table.
+for this n; the bias that a score has at this n is about the same in all rows. Rows are in the order of the first table.
 
 **No single winner.** Scores measure different things, and a model that repeats its training pictures would lead most
 tables: none of these numbers notices that (chapters 13 and 14).
