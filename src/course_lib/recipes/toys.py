@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from course_lib import checks, data
 from course_lib.adversarial import Verdict, nonsaturating, r1, r2, relativistic
+from course_lib.gans import GAN
 from course_lib.metrics import count_modes
 from course_lib.progress import progress
 from course_lib.recipes.duelling import duel
@@ -56,14 +57,7 @@ class PointGAN(nn.Module):
             nn.Flatten(0),
         )
 
-    def codes(self, n: int, generator: torch.Generator) -> Tensor:
-        """`n` codes z ~ N(0, I) on the model's device, (n, k).
-
-        Raises:
-            TypeError, ValueError: n is no integer of at least 1.
-        """
-        z = torch.randn(checks.whole("n", n), self.cfg.latent, generator=generator)
-        return z.to(next(self.parameters()).device)
+    codes = GAN.codes  # z ~ N(0, I) of length k, whatever G makes of it
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
