@@ -65,6 +65,6 @@ def test_seconds_are_taken_for_every_size_and_the_sparse_variant_goes_on():
     found = matching.seconds(pictures(400), (16, 48))
     assert found["n"] == [16, 48]
     assert found["n_sparse"] == [16, 48, 96, 192]
-    assert len(found["dense"]) == len(found["scipy"]) == 2
+    assert len(found["dense"]) == len(found["scipy"]) == len(found["pot"]) == 2
     assert len(found["sparse"]) == 4
-    assert min(found["dense"] + found["scipy"] + found["sparse"]) >= 0
+    assert min(found["dense"] + found["scipy"] + found["pot"] + found["sparse"]) >= 0

@@ -25,6 +25,7 @@ from course_lib import checks
 from course_lib.metrics.result import Z95, IdenticalSets, Result, extractor_name, mean
 
 _BLOCK = 2**22  # numbers held at once where all pairs are gone through: 32 MB
+_FEW = 16  # dimensions up to which the differences of all pairs take no longer than a matrix product
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -231,12 +232,15 @@ def cost_matrix(a: Tensor, b: Tensor, *, cost: str = "euclidean") -> Tensor:
 
     By a matrix product, ‖a‖² + ‖b‖² - 2a·b, which loses the digits of what is close together; so pairs closer than
     a few thousandths of their norms are computed again from their difference, and copies are at distance 0 exactly.
+    In few dimensions the differences of all pairs are faster anyway.
 
     Raises:
         TypeError, ValueError: other shapes, types or kinds of cost.
     """
     checks.choice("cost", cost, ("euclidean", "squared"))
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))
+    if a.shape[1] <= _FEW:
+        return _power(torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist"), cost)
     a2, b2 = a.square().sum(1), b.square().sum(1)
     result = torch.empty(len(a), len(b), dtype=torch.float64)
     for rows in torch.arange(len(a)).split(max(1, _BLOCK // len(b))):

@@ -99,10 +99,11 @@ def scores_by_size(
 
 
 def seconds(x: Tensor, sizes: Sequence[int]) -> dict[str, Any]:
-    """Processor seconds to match n of the pictures x with n others: dense, by SciPy's dense solver, and sparse.
+    """Processor seconds to match n of the pictures x with n others: dense, by the solvers of SciPy and POT, and sparse.
 
     The sparse variant goes on to twice and four times the largest size.
     """
+    import ot
     from scipy.optimize import linear_sum_assignment
 
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
@@ -116,6 +117,9 @@ def seconds(x: Tensor, sizes: Sequence[int]) -> dict[str, Any]:
     def scipy(a: Tensor, b: Tensor) -> None:
         linear_sum_assignment(metrics.cost_matrix(a.flatten(1), b.flatten(1)).numpy())
 
+    def pot(a: Tensor, b: Tensor) -> None:
+        ot.emd([], [], metrics.cost_matrix(a.flatten(1), b.flatten(1)).numpy(), numItermax=10**9)
+
     def sparse(a: Tensor, b: Tensor) -> None:
         metrics.sparse_matching_score(a, b, K, extractor=None)
 
@@ -125,6 +129,7 @@ def seconds(x: Tensor, sizes: Sequence[int]) -> dict[str, Any]:
         "n": list(sizes),
         "dense": [timed(dense, *two(n)) for n in sizes],
         "scipy": [timed(scipy, *two(n)) for n in sizes],
+        "pot": [timed(pot, *two(n)) for n in sizes],
         "n_sparse": few,
         "sparse": [timed(sparse, *two(n)) for n in few],
     }
