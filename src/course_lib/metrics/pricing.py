@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 Float = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-SMALL = 300  # rows up to which all edges are looked at anyway
+SMALL = 600  # rows up to which all edges are looked at anyway
 NEIGHBOURS = 6  # edges taken per row, and per column, to begin with
 NEARLY = 0.25  # of what the dearest of these costs, reduced: edges below it join in each round
 MORE = 20  # at most so many per row in a round

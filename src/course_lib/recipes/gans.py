@@ -16,6 +16,12 @@ from course_lib.training import Runtime
 
 MARKS = 20  # how often `Progress` looks at the generator
 CLIP, LAMBDA = 0.01, 10.0  # Arjovsky et al. 2017; Gulrajani et al. 2017
+CRITICS = {  # (clip, discs): learning rates of generator and critic, and critic steps
+    (True, False): ((1.5e-4, 1.5e-4), 5),
+    (False, False): ((1e-3, 1e-3), 5),
+    (True, True): ((1e-3, 3e-4), 5),
+    (False, True): ((1e-3, 1e-3), 2),
+}
 WRONG, FEW = 0.5, 0.02  # a pixel so far from its colour is wrong; a disc has at most this share of wrong ones
 
 
@@ -130,17 +136,18 @@ def train_critic(
     clip: bool,
     images: int,
     discs: bool = False,
-    decay: float = 0.5,
+    decay: float = 0.25,
     critics: int | None = None,
     **config: Any,
 ) -> tuple[nn.Module, Facts]:
     """WGAN, its critic kept Lipschitz by clipping or by the gradient penalty, on MNIST or on 20,000 `data.discs`.
 
     Both have the same networks, minibatches and images, and Adam with the betas of Gulrajani et al. 2017. Short trials
-    chose the rest for each: clipping learns only from a critic that stays ahead, with five steps and small ones.
-    The learning rates fall in the last share `decay` of the training; `critics` sets other critic steps than that;
-    `config` goes to `GANConfig`.
+    chose the learning rates for each and, on discs, the critic steps: a clipped critic needs smaller steps than a
+    penalised one, for its weights have only from -c to c to go. The learning rates fall in the last share `decay` of
+    the training; `critics` sets other critic steps than the usual ones; `config` goes to `GANConfig`.
     """
+    lr, usual = CRITICS[clip, discs]
     x = data.discs(20_000, seed=0)[0] if discs else data.mnist("train")[0]
     gan = rt.place(GAN(GANConfig(normalise=False, resolution=x.shape[-1], **config)))
     watch = None if discs else Progress(gan, images)
@@ -153,9 +160,9 @@ def train_critic(
         clip=CLIP if clip else None,
         images=images,
         batch=32,
-        lr=(1.5e-4, 1.5e-4) if clip else (1e-3, 1e-3),
+        lr=lr,
         betas=(0.0, 0.9),
-        critics=critics or (5 if clip else 2),
+        critics=critics or usual,
         decay=decay,
         what="WGAN" if clip else "WGAN-GP",
         quiet=quiet,
@@ -231,13 +238,14 @@ def _build(config: dict[str, Any]) -> GAN:
     return GAN(GANConfig(**config))
 
 
-_DISCS = {"discs": True, "images": 480_000, "width": 8, "widest": 64}
+_DIGITS = {"images": 1_200_000}
+_DISCS = {"discs": True, "images": 480_000, "decay": 0.5, "width": 8, "widest": 64}
 RECIPES = {
     "dcgan_mnist": Recipe(_build, train_dcgan_mnist, score_digits, {"epochs": 8}),
     "cdcgan_mnist": Recipe(_build, train_conditional_dcgan, score_digits, {"epochs": 15}),
     "dcgan_avatars": Recipe(_build, train_dcgan_avatars, score_avatars, {"images": 420_000}),
-    "wgan_mnist": Recipe(_build, train_critic, score_digits, {"clip": True, "images": 900_000}),
-    "wgan_gp_mnist": Recipe(_build, train_critic, score_digits, {"clip": False, "images": 900_000}),
+    "wgan_mnist": Recipe(_build, train_critic, score_digits, {"clip": True, **_DIGITS}),
+    "wgan_gp_mnist": Recipe(_build, train_critic, score_digits, {"clip": False, **_DIGITS}),
     "wgan_discs": Recipe(_build, train_critic, score_discs, {"clip": True, **_DISCS}),
     "wgan_gp_discs": Recipe(_build, train_critic, score_discs, {"clip": False, **_DISCS}),
 }
