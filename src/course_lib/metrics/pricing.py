@@ -1,6 +1,6 @@
 """Large dense assignment problems, solved exactly on few of their edges, with a proof that these were enough.
 
-`solve` matches rows with columns at least cost. A solver that sees all n² edges looks at them again and again, and
+`solve` matches rows with columns at the least cost. A solver that sees all n² edges looks at them again and again, and
 nearly all of them are too expensive ever to be used. So: take the k edges per row and column that look cheapest, solve
 that sparse problem, and look once at all edges with their *reduced* costs c_ij - u_i - v_j, where u and v are the
 potentials of its solution. If none is negative, the potentials are feasible for the whole problem, and as they sum to
@@ -28,14 +28,15 @@ Index = NDArray[np.int64]
 SMALL = 600  # rows up to which all edges are looked at anyway
 NEIGHBOURS = 6  # edges taken per row, and per column, to begin with
 NEARLY = 0.25  # of what the dearest of these costs, reduced: edges below it join in each round
-MORE = 20  # at most so many per row in a round
+MORE = 20  # at most so many per row, on average, in a round
 _ROWS = 256  # looked at together: a few megabytes
 
 
 def solve(cost: Float) -> tuple[Index, Float, Float]:
     """A cheapest perfect matching: the column of each row (n,), and potentials u (n,), v (n,) that prove it so.
 
-    u_i + v_j <= c_ij everywhere, up to 1e-9 of the largest cost, and with equality on the matched edges.
+    u_i + v_j <= c_ij everywhere, up to the solver's rounding errors (below 1e-9 of the largest cost in the tests), and
+    with equality on the matched edges.
 
     Args:
         cost: (n, n) finite numbers.
@@ -51,7 +52,8 @@ def solve(cost: Float) -> tuple[Index, Float, Float]:
 def concentrated(cost: Float) -> bool:
     """Whether even the cheapest edge of a row costs a good part of what any other does: at least 0.1 of the mean.
 
-    Judged by a few hundred rows and columns. Distances in four dimensions or more are like this.
+    Judged by some hundred rows and columns. Distances in four dimensions or more are like this. Never so for no more
+    than `SMALL` rows, where the answer does not matter.
     """
     step = max(1, len(cost) // 512)
     sample = cost[::step, ::step]
