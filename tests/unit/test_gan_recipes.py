@@ -9,7 +9,7 @@ from course_lib import data, features, metrics
 from course_lib.adversarial import Verdict, wasserstein
 from course_lib.checkpoint import Checkpoints
 from course_lib.gans import GAN, GANConfig
-from course_lib.recipes import gans
+from course_lib.recipes import discs, gans
 from course_lib.recipes.duelling import duel
 from course_lib.training import Runtime
 from tests.unit.proof import generator
@@ -79,17 +79,17 @@ def test_progress_is_resumed_with_the_rest(gan, tmp_path, monkeypatch):
 
 def test_the_nearest_disc_is_the_nearest_and_is_counted_only_if_it_is_one():
     x, which = data.discs(50, seed=3)
-    distance, found, is_disc = gans.nearest_disc(x)
+    distance, found, is_disc = discs.nearest_disc(x)
     assert torch.equal(found, which)
     assert distance.max() == 0
     assert is_disc.all()
     grey = torch.zeros_like(x[:1])  # as near to one colour as to the other
-    assert not gans.nearest_disc(grey)[2]
+    assert not discs.nearest_disc(grey)[2]
     spoilt = x[:1].clone()
-    spoilt.flatten()[:: int(1 / (1.5 * gans.FEW))] *= -1  # one pixel in 33: more than one in 50
-    assert not gans.nearest_disc(spoilt)[2]
+    spoilt.flatten()[:: int(1 / (1.5 * discs.FEW))] *= -1  # one pixel in 33: more than one in 50
+    assert not discs.nearest_disc(spoilt)[2]
     faint = 0.6 * x[:1]  # off by 0.4 everywhere: the colours are right
-    distance, found, is_disc = gans.nearest_disc(faint)
+    distance, found, is_disc = discs.nearest_disc(faint)
     assert is_disc
     assert distance.item() == pytest.approx(0.4 * 64, rel=1e-6)
 
@@ -105,7 +105,7 @@ def test_scores_of_discs_count_radii_among_real_discs_only(monkeypatch):
             x[3::4] = 0.0  # every fourth is no disc
             return x
 
-    scores = gans.score_discs(Three())
+    scores = discs.score_discs(Three())
     assert scores["radii of 32"]["value"] == 3
     assert scores["share of discs"]["value"] == 0.75
 

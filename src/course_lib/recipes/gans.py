@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from course_lib import adversarial, data, features, metrics
 from course_lib.gans import GAN, GANConfig
+from course_lib.recipes.discs import score_discs
 from course_lib.recipes.duelling import duel
-from course_lib.recipes.recipe import Facts, Recipe, Score, mean, proportion
+from course_lib.recipes.recipe import Facts, Recipe, Score, proportion
 from course_lib.training import Runtime
 
 MARKS = 20  # how often `Progress` looks at the generator
@@ -22,7 +23,6 @@ CRITICS = {  # (clip, discs): learning rates of generator and critic, and critic
     (True, True): ((1e-3, 3e-4), 5),
     (False, True): ((1e-3, 1e-3), 2),
 }
-WRONG, FEW = 0.5, 0.02  # a pixel so far from its colour is wrong; a disc has at most this share of wrong ones
 
 
 class Progress:
@@ -209,30 +209,6 @@ def score_avatars(gan: GAN) -> dict[str, Score]:
         real, judge.features(gan.sample(n, torch.Generator().manual_seed(0))), extractor=judge.name
     )
     return {"Fréchet distance, ImageNet": {"value": found.value, "ci95": found.ci95, "n": n}}
-
-
-def score_discs(gan: GAN) -> dict[str, Score]:
-    """4,000 samples of seed 0: distance to the nearest of the 32 discs, share that is one, and discs that came up."""
-    x = gan.sample(4_000, torch.Generator().manual_seed(0))
-    distance, which, is_disc = nearest_disc(x)
-    hit = len(which[is_disc].unique())
-    return {
-        "distance to the nearest disc": mean(distance),
-        "share of discs": proportion(float(is_disc.double().mean()), len(x)),
-        "radii of 32": {"value": hit, "ci95": 0.0, "n": len(x)},
-    }
-
-
-def nearest_disc(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of images x (N, 1, R, R): L2 distance to the nearest disc, its radius's index, and whether it is that disc.
-
-    It is if at most a share of `FEW` of its pixels is farther than `WRONG` from the disc's. (N,) each.
-    """
-    templates = data.discs(size=x.shape[-1])[0].flatten(1).double()  # (32, R²)
-    flat = x.flatten(1).double()
-    distance, which = torch.cdist(flat, templates).min(1)
-    wrong = ((flat - templates[which]).abs() > WRONG).double().mean(1)  # (N,)
-    return distance, which, wrong <= FEW
 
 
 def _build(config: dict[str, Any]) -> GAN:

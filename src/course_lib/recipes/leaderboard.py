@@ -23,7 +23,7 @@ from course_lib.autoencoders import ProbabilisticPCA
 from course_lib.data.files import checksums
 from course_lib.metrics.result import Z95, Result
 from course_lib.progress import progress
-from course_lib.recipes.gans import nearest_disc
+from course_lib.recipes.discs import nearest_disc
 from course_lib.recipes.recipe import Facts
 from course_lib.training import Runtime, batched
 
@@ -113,6 +113,7 @@ ENTRIES: dict[str, Entry] = {
     "wgan_gp_mnist": Entry("digits", "WGAN-GP", ("wgan_gp_mnist",), _own),
     "ae_mnist_8": Entry("digits", "AE, Gaussian codes", ("ae_mnist_8",), _gaussian_codes),
     "ppca": Entry("digits", "pPCA, 50 components", (), _pca),
+    "vae_discs": Entry("discs", "VAE", ("vae_discs",), _own),
     "wgan_discs": Entry("discs", "WGAN, clipped", ("wgan_discs",), _own),
     "wgan_gp_discs": Entry("discs", "WGAN-GP", ("wgan_gp_discs",), _own),
     "beta_vae_discs": Entry("moving discs", "β-VAE, β = 4", ("beta_vae_discs",), _own),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from course_lib import data
 from course_lib.disentanglement import mutual_information_gap
 from course_lib.progress import progress
+from course_lib.recipes.discs import score_discs
 from course_lib.recipes.fitting import fit
 from course_lib.recipes.recipe import Facts, Recipe, Score, mean
 from course_lib.training import Runtime
@@ -117,6 +118,30 @@ def score_elbo(model: nn.Module) -> dict[str, Score]:
     return {"test -ELBO": mean(-terms.elbo), "test KL": mean(terms.kl)}
 
 
+def train_vae_discs(
+    rt: Runtime, quiet: bool = False, *, images: int, lr: float = 2e-3, **config: Any
+) -> tuple[nn.Module, Facts]:
+    """`VAE` on 20,000 discs (`data.discs`), whose pixels are black or white: maximises the ELBO.
+
+    `config` goes to `VAEConfig`.
+    """
+    x, _ = data.discs(20_000, seed=0)
+    model = rt.place(VAE(VAEConfig(resolution=x.shape[-1], **config)))
+    noise = rt.generator(2)
+    facts = fit(
+        rt,
+        model,
+        data.Stream(rt.place((x + 1) / 2), batch=64, generator=rt.generator(1)),
+        lambda pixels: -model.terms(pixels, noise).elbo.mean(),
+        images=images,
+        batch=64,
+        lr=lr,
+        what="VAE, discs",
+        quiet=quiet,
+    )
+    return model, {"data": "20,000 discs, 64 x 64, seed 0", **facts}
+
+
 def train_beta_vae_discs(
     rt: Runtime, quiet: bool = False, *, beta: float, seed: int = 0, images: int = 600_000
 ) -> tuple[nn.Module, Facts]:
@@ -220,6 +245,12 @@ RECIPES = {
     ),
     "vae_two_level": Recipe(
         lambda config: TwoLevelVAE(TwoLevelConfig(**config)), train_two_level, score_bound, {"epochs": 80}
+    ),
+    "vae_discs": Recipe(
+        _build,
+        train_vae_discs,
+        score_discs,
+        {"images": 480_000, "latent": 4, "channels": (8, 16, 32, 64), "hidden": (64,)},
     ),
     "beta_vae_discs": Recipe(_build, train_beta_vae_discs, score_beta_vae_discs, {"beta": 4.0}),
 }
