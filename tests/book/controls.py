@@ -90,7 +90,7 @@ def quiz_defects(page: Page) -> list[str]:
     for index in range(quizzes.count()):
         quiz = quizzes.nth(index)
         name = quiz.get_attribute("aria-label") or f"question {index}"
-        feedback = quiz.locator("[id^=fb]")
+        feedback = quiz.locator("div[id^=fb]")
         radios = quiz.locator("input[type=radio]")
         for number in range(radios.count()):
             feedback.evaluate("e => { e.textContent = ''; }")

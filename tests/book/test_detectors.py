@@ -23,7 +23,8 @@ BAD = """<!doctype html><html lang="en"><head><title>t</title></head><body><main
 <a href="nowhere.html">a</a><a href="#nothing">b</a><a href="http://localhost/">c</a>
 <button tabindex="0" style="outline: none">silent</button><a id="jump" href="bad.html">jump</a>
 <div class="jupyter-widgets"><div role="slider" tabindex="0" aria-valuenow="0" aria-valuemax="3"></div></div>
-<div class="Quiz"><div id="fb1"></div><input type="radio" name="r"></div><div class="Quiz"><div id="fb2"></div></div>
+<div class="Quiz"><label id="fb1-0"><input type="radio" name="r"></label><div id="fb1"></div></div>
+<div class="Quiz"><div id="fb2"></div></div>
 <script>
 console.error("planted"); fetch("http://127.0.0.1:9/other").catch(() => {});
 document.querySelector('button').addEventListener('focus', (e) => e.target.blur());
