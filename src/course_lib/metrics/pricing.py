@@ -134,7 +134,9 @@ def _simplex(cost: Float, edges: Index | None = None) -> tuple[Index, Float, Flo
     flow, found = ot.emd(one, one, offered, numItermax=2**62, log=True, center_dual=False)
     if found["warning"] is not None:
         raise RuntimeError(f"expected an optimal matching of {n:,} pairs, but POT says: {found['warning']}")
-    rows, columns = np.nonzero(flow) if edges is None else (flow.row[flow.data > 0], flow.col[flow.data > 0])
-    matched = np.empty(n, np.int64)
-    matched[rows] = columns
+    if edges is None:
+        matched = flow.argmax(1)
+    else:
+        matched = np.empty(n, np.int64)
+        matched[flow.row[flow.data > 0]] = flow.col[flow.data > 0]
     return matched, found["u"] + least, found["v"]
