@@ -29,6 +29,7 @@ SMALL = 600  # rows up to which all edges are looked at anyway
 NEIGHBOURS = 6  # edges taken per row, and per column, to begin with
 NEARLY = 0.25  # of what the dearest of these costs, reduced: edges below it join in each round
 MORE = 20  # at most so many per row, on average, in a round
+ROUNDS = 12  # usually two or three; many ties, as among copies, can need more, and then all edges are taken
 _ROWS = 256  # looked at together: a few megabytes
 
 
@@ -75,7 +76,7 @@ def _by_pricing(cost: Float) -> tuple[Index, Float, Float]:
     perfect[::2] = 2 * matched
     edges = _sorted(of_rows, of_columns % n * n + of_columns // n, np.arange(n) * n + perfect)
     nearly = NEARLY * float(np.median(dearest))
-    while True:
+    for _ in range(ROUNDS):
         columns, u, v = _simplex(cost, edges)
         more, reduced = _below(cost, u, v, nearly)
         negative = more[reduced < -1e-12 * (np.abs(u).max() + np.abs(v).max())]
@@ -85,6 +86,7 @@ def _by_pricing(cost: Float) -> tuple[Index, Float, Float]:
         if len(more) > MORE * n:
             more = more[np.argpartition(reduced, MORE * n)[: MORE * n]]
         edges = _sorted(edges, more)
+    return _simplex(cost)
 
 
 def _cheapest(cost: Float, u: Float, v: Float) -> tuple[Index, Float]:

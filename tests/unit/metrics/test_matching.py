@@ -137,6 +137,20 @@ def test_pricing_is_exact_whatever_the_costs(offset):
         assert (c - u[:, None] - v).min() > -1e-9 * scale
 
 
+def test_pricing_stops_at_rounding_errors_and_after_a_few_rounds(monkeypatch):
+    """Costs over seven orders of magnitude: the solver's own errors are edges of negative reduced cost, for ever."""
+    solved, simplex = [], pricing._simplex
+    monkeypatch.setattr(pricing, "_simplex", lambda *args: solved.append(len(args)) or simplex(*args))
+    monkeypatch.setattr(pricing, "SMALL", 300)
+    pricing._by_pricing(np.exp(2 * np.random.default_rng(0).standard_normal((801, 801))))
+    assert len(solved) <= 9  # three sizes
+    solved.clear()
+    monkeypatch.setattr(pricing, "ROUNDS", 1)
+    c = cdist(np.random.default_rng(0).standard_normal((650, 2)), np.zeros((650, 2)))
+    columns, u, v = pricing._by_pricing(c + np.random.default_rng(1).random(c.shape))
+    assert sorted(columns) == list(range(650)) and solved[-1] == 1  # all edges
+
+
 def test_the_network_simplex_proves_its_matching_on_few_edges_as_on_all():
     g = np.random.default_rng(0)
     c = g.standard_normal((40, 40))
