@@ -25,6 +25,7 @@ from course_lib.checkpoint import Checkpoint as Checkpoint  # training.Checkpoin
 from course_lib.checkpoint import Checkpoints
 
 BUDGETS = ("smoke", "cpu", "gpu")
+LARGEST_SEED = 2**32 - 1  # NumPy's; times 1,000,003, it still fits torch's 64 bits
 T = TypeVar("T")
 M = TypeVar("M", bound=nn.Module)
 
@@ -37,18 +38,20 @@ class Runtime:
             training, converged results from checkpoints) or ``"gpu"`` (full training). By default the environment
             variable ``COURSE_BUDGET``, else ``"gpu"`` where CUDA is, else ``"cpu"``.
         device: a torch device name; by default CUDA, else MPS, else CPU.
-        seed: seeds Python, NumPy and torch, so that weights start the same in every run.
+        seed: seeds Python, NumPy and torch, so that weights start the same in every run. By default the environment
+            variable ``COURSE_SEED``, else 0.
         checkpoints: where the loops of `course_lib.recipes.fit` keep what they need to be resumed; None keeps nothing.
 
     Raises:
-        ValueError: an unknown budget, or a device that this machine lacks.
+        TypeError, ValueError: an unknown budget, a device that this machine lacks, or a seed that is no whole number
+            from 0 to `LARGEST_SEED`.
     """
 
     def __init__(
         self,
         budget: str | None = None,
         device: str | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         *,
         checkpoints: Checkpoints | None = None,
     ) -> None:
@@ -56,13 +59,13 @@ class Runtime:
         if budget is None:
             budget = os.environ.get("COURSE_BUDGET") or ("gpu" if self.device.type == "cuda" else "cpu")
         self.level = checks.choice("budget (or COURSE_BUDGET)", budget, BUDGETS)
-        self.seed = seed
+        self.seed = _seed(seed)
         self.checkpoints = checkpoints
         self.start = time.perf_counter()  # moved back by a resumed run, whose earlier time counts too
-        self._generators: list[tuple[int, weakref.ref[torch.Generator]]] = []
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        self._generators: list[tuple[int, weakref.ref[_Generator]]] = []
+        random.seed(self.seed)
+        np.random.seed(self.seed % 2**32)
+        torch.manual_seed(self.seed)
 
     def budget(self, *, smoke: T, cpu: T, gpu: T) -> T:
         """The one of three values that belongs to this run's budget."""
@@ -75,7 +78,8 @@ class Runtime:
 
     def generator(self, stream: int = 0) -> torch.Generator:
         """A fresh CPU generator; different `stream` numbers give independent streams of the same seed."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + stream)
+        generator = _Generator()
+        generator.manual_seed(self.seed * 1_000_003 + stream)
         # Weak references: who asks for a generator in every step does not fill the memory.
         self._generators = [(k, ref) for k, ref in self._generators if ref() is not None]
         self._generators.append((stream, weakref.ref(generator)))
@@ -107,8 +111,8 @@ class Runtime:
 
     def elapsed(self) -> str:
         """Time since this runtime was made, with where it ran: what a chapter prints in its last cell."""
-        minutes, seconds = divmod(self.seconds, 60)
-        return f"{int(minutes)} min {seconds:.0f} s on {self._where()}, budget {self.level!r}"
+        minutes, seconds = divmod(round(self.seconds), 60)
+        return f"{minutes} min {seconds} s on {self._where()}, budget {self.level!r}"
 
     def _where(self) -> str:
         if self.device.type == "cuda":
@@ -120,6 +124,10 @@ class Runtime:
 
     def __repr__(self) -> str:
         return f"{self._where()} · budget {self.level!r} · seed {self.seed}"
+
+
+class _Generator(torch.Generator):
+    """A generator that a weak reference may point to; before version 2.12 or so, torch's own may not."""
 
 
 class TrainingDiverged(RuntimeError):
@@ -207,6 +215,15 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch: int = 200) -> flo
     logits = batched(model, x, batch=batch)
     model.train(was_training)
     return float((logits.argmax(1) == y.to(logits.device)).double().mean())
+
+
+def _seed(given: int | None) -> int:
+    if given is not None:
+        return checks.whole("seed", given, at_least=0, at_most=LARGEST_SEED)
+    named = os.environ.get("COURSE_SEED") or "0"
+    if not named.isdecimal() or int(named) > LARGEST_SEED:
+        raise ValueError(f"COURSE_SEED: expected a whole number from 0 to {LARGEST_SEED}, got {named!r}; unset it")
+    return int(named)
 
 
 def _device(name: str | None) -> torch.device:
