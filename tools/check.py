@@ -26,6 +26,8 @@ STEPS: dict[str, list[str]] = {
     "unit": [*PYTEST, "tests/unit"],
     "structure": [*PYTEST, "tests/notebooks"],
     "smoke": [*PYTEST, "--nbval-lax", "book", "-n", WORKERS, "--dist", "loadfile"],
+    "cuda": [*PYTHON, "tools.pretend", "cuda"],
+    "mps": [*PYTHON, "tools.pretend", "mps"],
     "book": [*PYTHON, "tools.build_book"],
     "pages": [*PYTEST, "tests/book", "-n", WORKERS],
 }
