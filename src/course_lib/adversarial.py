@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import checks
+from course_lib.precision import course_defaults
 
 Logits = Callable[[Tensor], Tensor]  # images (N, C, H, W) -> logits (N,)
 PerPair = Callable[[Tensor, Tensor], Tensor]  # logits of reals and of generated ones, (N,) each -> (N,)
@@ -32,6 +33,16 @@ class Loss(NamedTuple):
 
     discriminator: PerPair
     generator: PerPair
+
+    @property
+    def name(self) -> str:
+        """Of this module's losses their names; of another, those of its two functions."""
+        names = [f"{part.__module__}.{part.__qualname__}" for part in self]
+        return next((name for name, loss in LOSSES.items() if loss == self), " and ".join(names))
+
+    def __reduce__(self) -> str | tuple[type, tuple[PerPair, PerPair]]:
+        """This module's losses by their names, so that they can go to another process; lambdas could not."""
+        return self.name if LOSSES.get(self.name) is self else (Loss, tuple(self))
 
 
 def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
@@ -54,6 +65,15 @@ least_squares = Loss(
 # Jolicoeur-Martineau 2019: is this real image more real than that generated one? The generator needs reals too.
 relativistic = Loss(lambda real, fake: F.softplus(fake - real), lambda real, fake: F.softplus(real - fake))
 
+LOSSES = {
+    "saturating": saturating,
+    "nonsaturating": nonsaturating,
+    "wasserstein": wasserstein,
+    "hinge": hinge,
+    "least_squares": least_squares,
+    "relativistic": relativistic,
+}
+
 
 def gradients(D: Logits, x: Tensor) -> Tensor:
     """∇D at each image of x (N, C, H, W), flattened: (N, CHW), itself differentiable.
@@ -68,6 +88,7 @@ def gradients(D: Logits, x: Tensor) -> Tensor:
     return slope.flatten(1)
 
 
+@course_defaults()
 def interpolates(real: Tensor, fake: Tensor, generator: torch.Generator) -> Tensor:
     """One point on the line from each real image to the generated one beside it, uniformly: (N, C, H, W).
 
@@ -180,7 +201,7 @@ def clipped_share(D: nn.Module, c: float) -> float:
     """
     checks.real("c", c, positive=True)
     weights = torch.cat([weight.detach().flatten() for weight in D.parameters()])
-    return float((weights.abs() >= c * (1 - 1e-3)).double().mean())
+    return int((weights.abs() >= c * (1 - 1e-3)).sum()) / len(weights)
 
 
 def _same_shape(real: Tensor, fake: Tensor) -> None:

@@ -44,7 +44,7 @@ class Checkpoint:
 
         Raises:
             TypeError: `state` holds something else than the class promises to keep; the message says where.
-            OSError: the folder cannot be written.
+            OSError: the folder cannot be written, or the disk is full; what the file held is still there.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"state: expected a dict, got {type(state).__name__}")
@@ -95,7 +95,8 @@ class Checkpoints:
     Args:
         folder: of this run alone.
         run: what the run is, by name; it is compared when the run is resumed.
-        resume: go on from what the folder holds; else what it holds is removed when the first loop begins.
+        resume: go on from what the folder holds; else its training checkpoints are removed when the first loop begins.
+            Other files in it, and safetensors that are no training checkpoints, are left alone.
 
     Raises:
         ValueError: nothing to resume in the folder.
@@ -106,7 +107,7 @@ class Checkpoints:
     ) -> None:
         self.folder, self.run, self.resume = Path(folder), dict(run), resume
         self._loops = 0
-        if resume and not any(self.folder.glob("*.safetensors")):
+        if resume and not self.kept():
             raise ValueError(
                 f"resume: expected a training checkpoint in {self.folder}, found none; start anew without resuming"
             )
@@ -116,14 +117,35 @@ class Checkpoints:
         if self._loops == 0 and not self.resume:  # not earlier: a mistyped argument should cost nobody a run
             self.remove()
         self._loops += 1
-        return Checkpoint(self.folder / f"{self._loops}.safetensors")
+        path = self.folder / f"{self._loops}.safetensors"
+        if path.exists() and not self.resume:
+            raise ValueError(
+                f"{path}: expected none, or a training checkpoint of this course, found another file; keep checkpoints "
+                "in a folder of their own"
+            )
+        return Checkpoint(path)
+
+    def kept(self) -> list[Path]:
+        """The training checkpoints in the folder; safetensors of other kinds and under other names are none of them."""
+        return [
+            path for path in self.folder.glob("*.safetensors") if path.stem.isdecimal() and _is_ours(path)
+        ]
 
     def remove(self) -> None:
-        """Delete them all, and what a killed process may have left half written."""
-        for path in self.folder.glob("*.safetensors*"):  # hidden temporary files too
+        """Delete them all, and what a killed process may have left half written; nothing that is somebody else's."""
+        for path in [*self.kept(), *self.folder.glob(".[0-9]*.safetensors.*.tmp")]:
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # absent, or someone else's files are in it
             self.folder.rmdir()
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file says of itself that it is a training checkpoint, or is too damaged to say anything."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("format") == _FORMAT
+    except (OSError, safetensors.SafetensorError):
+        return True
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -55,11 +57,20 @@ def tensor(name: str, value: Any, shape: str | None = None, *, dtype: str = "flo
     return value
 
 
-def images(name: str, value: Any, shape: str = "(N, C, H, W)") -> Tensor:
+class ImageRangeWarning(UserWarning):
+    """Images look like [0, 1] where [-1, 1] is expected: nothing fails, but every number computed is wrong."""
+
+
+def images(name: str, value: Any, shape: str | None = "(N, C, H, W)", *, shown: bool = False) -> Tensor:
     """Like `tensor`, and the values must lie in [-1, 1], the course's one image convention.
+
+    `shown` says that the images are only drawn, so that a bright one is no reason to ask whether it is in [0, 1].
 
     Raises:
         TypeError, ValueError: as `tensor`; ValueError also for values outside [-1, 1].
+
+    Warns:
+        ImageRangeWarning: as `suspect_range`.
     """
     x = tensor(name, value, shape)
     low, high = (float(value) for value in x.detach().aminmax())
@@ -68,7 +79,32 @@ def images(name: str, value: Any, shape: str = "(N, C, H, W)") -> Tensor:
             f"{name}: expected images in [-1, 1], got values from {low:.3g} to {high:.3g}; "
             "map [0, 1] by 2*x - 1 and [0, 255] by x/127.5 - 1"
         )
+    if not shown:
+        _suspect(name, low, high)
     return x
+
+
+def suspect_range(name: str, x: Tensor) -> None:
+    """Say so if no pixel of the images x is below 0, as in [0, 1]; a set of nothing but zeros is one of grey images.
+
+    For what is about to be scored or trained on. Python shows a warning once for each line of code it comes from.
+
+    Warns:
+        ImageRangeWarning: with how to map them.
+    """
+    if x.numel():
+        _suspect(name, *(float(value) for value in x.detach().aminmax()))
+
+
+def _suspect(name: str, low: float, high: float) -> None:
+    if low >= 0 and high > 0:
+        scale, remedy = ("[0, 255]", "x/127.5 - 1") if high > 1.5 else ("[0, 1]", "2*x - 1")
+        warnings.warn(
+            f"{name}: no pixel is below 0 (values from {low:.3g} to {high:.3g}), as in images in {scale}, but the "
+            f"course's are in [-1, 1], where -1 is black; map them by {remedy}, or every number will be wrong",
+            ImageRangeWarning,
+            stacklevel=4,
+        )
 
 
 def labels(name: str, value: Any, n: int, classes: int) -> Tensor:
@@ -129,6 +165,61 @@ def choice(name: str, value: object, options: Iterable[str]) -> str:
     if value not in options:
         raise ValueError(f"{name} must be one of {listed}; received {value!r}")
     return value
+
+
+def generator(name: str, value: object) -> torch.Generator:
+    """`value` if it is a torch.Generator; TypeError with how to make one otherwise."""
+    if not isinstance(value, torch.Generator):
+        raise TypeError(
+            f"{name}: expected a torch.Generator, got {value!r} of type {type(value).__name__}; "
+            "make one with torch.Generator().manual_seed(0)"
+        )
+    return value
+
+
+def logits(name: str, value: Any, shape: str = "(N,)") -> Tensor:
+    """Like `tensor`, for what is compared with 0: positive says yes.
+
+    Warns:
+        UserWarning: all lie between 0 and 1, as probabilities do, of which each would say yes.
+    """
+    x = tensor(name, value, shape)
+    low, high = (float(value) for value in x.detach().aminmax())
+    if 0 <= low < high <= 1:
+        warnings.warn(
+            f"{name}: expected logits, positive for yes and negative for no, got values from {low:.3g} to {high:.3g} "
+            "only, as probabilities are; if they are, pass torch.logit(p)",
+            stacklevel=3,
+        )
+    return x
+
+
+def memory(what: str, needed: float, advice: str) -> None:
+    """Refuse what would need more memory (`needed` bytes) than the machine has to spare, before it is taken.
+
+    A system that runs out of memory ends the process, or a notebook's kernel, without a word.
+
+    Raises:
+        MemoryError: with `advice`. Never where the system does not say how much there is.
+    """
+    available = available_memory()
+    if available is not None and needed > available:
+        raise MemoryError(
+            f"{what} needs about {needed / 1e9:.3g} GB of memory, and {available / 1e9:.3g} GB are free; {advice}"
+        )
+
+
+def available_memory() -> int | None:
+    """Bytes that this process may still take, as the system says; None where it does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:  # Linux: what is free or can be freed
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        pass
+    try:  # elsewhere all that the machine has: better than nothing
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def _match(name: str, got: tuple[int, ...], wanted: str) -> None:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import checks
+from course_lib.precision import course_defaults, float64
 
 
 class SoftmaxRegression(nn.Module):
@@ -181,7 +182,7 @@ class AvatarCNN(nn.Module):
 class GaussianClassifier:
     """p(x, y) = π_y N(x; μ_y, Σ_y): a generative classifier with one Gaussian per class.
 
-    Everything is computed in float64. Attributes after `fit`: `priors` (K,), `means` (K, D),
+    Everything is computed on the CPU in float64. Attributes after `fit`: `priors` (K,), `means` (K, D),
     `covariances` (K, D, D).
     """
 
@@ -192,9 +193,9 @@ class GaussianClassifier:
             TypeError, ValueError: wrong shapes, priors that do not sum to 1, or a covariance that is not
                 positive definite.
         """
-        self.priors = checks.tensor("priors", priors, "(K,)").double()
-        self.means = checks.tensor("means", means, "(K, D)").double()
-        self.covariances = checks.tensor("covariances", covariances, "(K, D, D)").double()
+        self.priors = float64(checks.tensor("priors", priors, "(K,)"))
+        self.means = float64(checks.tensor("means", means, "(K, D)"))
+        self.covariances = float64(checks.tensor("covariances", covariances, "(K, D, D)"))
         if not len(self.priors) == len(self.means) == len(self.covariances):
             got = (len(self.priors), len(self.means), len(self.covariances))
             raise ValueError(
@@ -213,6 +214,7 @@ class GaussianClassifier:
             )
 
     @classmethod
+    @course_defaults()
     def fit(cls, x: Tensor, y: Tensor, *, shrinkage: float = 0.0, shared: bool = False) -> GaussianClassifier:
         """Maximum-likelihood priors and means, and shrunk covariances, of features x (N, D) with labels y (N,).
 
@@ -223,8 +225,8 @@ class GaussianClassifier:
             TypeError, ValueError: wrong shapes or types, a class with fewer than two samples,
                 a shrinkage outside [0, 1], or a covariance that stays singular.
         """
-        x = checks.tensor("x", x, "(N, D)").double()
-        y = checks.labels("y", y, len(x), classes=len(x))
+        x = float64(checks.tensor("x", x, "(N, D)"))
+        y = checks.labels("y", y, len(x), classes=len(x)).cpu()
         if not 0 <= shrinkage <= 1:
             raise ValueError(f"shrinkage: expected a number from 0 to 1, got {shrinkage}")
         counts = torch.bincount(y)
@@ -240,18 +242,19 @@ class GaussianClassifier:
             covariances = pooled.expand(len(counts), -1, -1)
         else:
             covariances = scatters / (counts - 1).view(-1, 1, 1)
-        sphere = covariances.diagonal(dim1=1, dim2=2).mean(1).view(-1, 1, 1) * torch.eye(x.shape[1])
-        return cls(
-            counts.double() / len(y), means, (1 - shrinkage) * covariances + shrinkage * sphere.double()
+        sphere = covariances.diagonal(dim1=1, dim2=2).mean(1).view(-1, 1, 1) * torch.eye(
+            x.shape[1], dtype=x.dtype
         )
+        return cls(counts.to(x.dtype) / len(y), means, (1 - shrinkage) * covariances + shrinkage * sphere)
 
+    @course_defaults()
     def log_joint(self, x: Tensor) -> Tensor:
         """log p(x, y) of features x (N, D) for every class, in nats: (N, K).
 
         Raises:
             TypeError, ValueError: features of another shape or type, or not finite.
         """
-        x = checks.tensor("x", x, f"(N, {self.means.shape[1]})").double()
+        x = float64(checks.tensor("x", x, f"(N, {self.means.shape[1]})"))
         columns = []
         for prior, mean, factor in zip(self.priors, self.means, self._cholesky, strict=True):
             u = torch.linalg.solve_triangular(factor, (x - mean).T, upper=False)  # ‖u‖² = (x-μ)ᵀ Σ⁻¹ (x-μ)
@@ -274,7 +277,7 @@ class GaussianClassifier:
         Raises:
             TypeError, ValueError: labels of another type, or of classes that the model does not have.
         """
-        y = checks.labels("y", y, len(y), classes=len(self.means))
+        y = checks.labels("y", y, len(y), classes=len(self.means)).cpu()
         x = torch.randn(len(y), self.means.shape[1], dtype=torch.float64, generator=generator)
         for k, (mean, factor) in enumerate(zip(self.means, self._cholesky, strict=True)):
             x[y == k] = mean + x[y == k] @ factor.T  # Cov = L Lᵀ

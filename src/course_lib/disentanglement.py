@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from course_lib import checks
+from course_lib.precision import course_defaults
 
 
+@course_defaults()
 def mutual_information(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Tensor:
     """I(z_j; v_f) of every latent and factor, in nats: (k, F), from codes (N, k) and factors (N, F) of whole numbers.
 
@@ -21,8 +23,8 @@ def mutual_information(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Ten
     Raises:
         TypeError, ValueError: other shapes or types, or factors below 0.
     """
-    checks.tensor("codes", codes, "(N, k)")
-    checks.tensor("factors", factors, f"({len(codes)}, F)", dtype="int")
+    codes = checks.tensor("codes", codes, "(N, k)").detach().cpu()
+    factors = checks.tensor("factors", factors, f"({len(codes)}, F)", dtype="int").cpu()
     checks.whole("bins", bins, at_least=2)
     _from_zero(factors)
     low, high = codes.amin(0), codes.amax(0)
@@ -31,13 +33,14 @@ def mutual_information(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Ten
     return torch.stack([torch.stack([_information(z, v) for v in factors.T]) for z in binned.T])  # (k, F)
 
 
+@course_defaults()
 def entropies(factors: Tensor) -> Tensor:
     """H(v_f) of each factor, in nats: (F,), of factors (N, F) of whole numbers.
 
     Raises:
         TypeError, ValueError: another shape or type, or factors below 0.
     """
-    checks.tensor("factors", factors, "(N, F)", dtype="int")
+    factors = checks.tensor("factors", factors, "(N, F)", dtype="int").cpu()
     _from_zero(factors)
     return torch.stack([_information(v, v) for v in factors.T])
 

@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import checks
+from course_lib.evaluation import device_of, evaluating
+from course_lib.precision import course_defaults
 
 LEAK = 0.2  # slope of the discriminator's leaky ReLUs for negative numbers (Radford et al. 2016)
 CORE = 7  # resolutions are halved until at most this is left
@@ -148,16 +150,17 @@ class GAN(nn.Module):
         self.cfg = cfg = cfg or GANConfig()
         self.G, self.D = Generator(cfg), Discriminator(cfg)
 
+    @course_defaults()
     def codes(self, n: int, generator: torch.Generator) -> Tensor:
         """`n` codes z ~ N(0, I) on the model's device, (n, k).
 
         Raises:
-            TypeError, ValueError: n is no integer of at least 1.
+            TypeError, ValueError: n is no integer of at least 1, or no generator.
         """
-        z = torch.randn(checks.whole("n", n), self.cfg.latent, generator=generator)
-        return z.to(next(self.parameters()).device)
+        shape = checks.whole("n", n), self.cfg.latent
+        return torch.randn(shape, generator=checks.generator("generator", generator)).to(device_of(self))
 
-    @torch.no_grad()
+    @course_defaults()
     def sample(
         self, n: int, generator: torch.Generator, y: Tensor | None = None, *, batch: int = 250
     ) -> Tensor:
@@ -171,13 +174,10 @@ class GAN(nn.Module):
         z = self.codes(n, generator)
         if y is not None and self.cfg.classes:
             y = checks.labels("y", y, n, self.cfg.classes).to(z.device)
-        was, _ = self.G.training, self.G.eval()
-        try:
-            parts = z.split(checks.whole("batch", batch))
-            labels = [None] * len(parts) if y is None else y.split(batch)
+        parts = z.split(checks.whole("batch", batch))
+        labels = [None] * len(parts) if y is None else y.split(batch)
+        with evaluating(self.G):
             return torch.cat([self.G(*part) for part in zip(parts, labels, strict=True)])
-        finally:
-            self.G.train(was)
 
 
 def _core(resolution: int) -> tuple[int, int]:
@@ -189,13 +189,15 @@ def _core(resolution: int) -> tuple[int, int]:
 
 
 def _has_labels(y: Tensor | None, n: int, classes: int) -> bool:
-    """Whether there are labels; their range is not looked at here, because that would wait for the GPU."""
+    """Whether there are labels; their range is looked at on the CPU only, because elsewhere that would wait."""
     if (y is None) == bool(classes):
         wanted = f"labels from 0 to {classes - 1}, because the model has classes" if classes else "None"
         raise ValueError(f"y: expected {wanted}, got {'None' if y is None else 'labels'}")
     # one label for all, or a column of them, would be broadcast without a word
     if y is not None and (y.shape != (n,) or y.dtype != torch.int64):
         raise ValueError(f"y: expected {n} labels of torch.int64, got shape {tuple(y.shape)} of {y.dtype}")
+    if y is not None and y.device.type == "cpu":
+        checks.labels("y", y, n, classes)
     return y is not None
 
 

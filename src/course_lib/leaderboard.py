@@ -240,10 +240,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--check", action="store_true", help="only say what is out of date")
     options = parser.parse_args(arguments)
+    return zoo.spoken(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
     if options.check:
         found = defects()
         print("\n".join(found) or "the leaderboard is up to date")
         return int(bool(found))
+    data.require_writable(page_path().parent, "the page")
     if options.all:
         (data.data_folder() / "records" / "leaderboard.json").unlink(missing_ok=True)
     data.write_atomically(page_path(), page(zoo.record("leaderboard")).encode())

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from course_lib import checks
 from course_lib.metrics.games import Games, play
+from course_lib.precision import course_defaults
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -48,7 +49,7 @@ class Panel:
         for maker, x in {**generated, None: real}.items():
             name = "real" if maker is None else f"generated[{maker!r}]"
             wanted = each if maker is not None else each * len(generated)
-            checks.images(name, x)
+            checks.images(name, x, shown=True)
             if len(x) < wanted:
                 raise ValueError(f"{name}: expected at least {wanted} pictures, got {len(x)}")
             pictures.append(x[:wanted].cpu())
@@ -87,9 +88,10 @@ class Panel:
 
     def answer_by(self, judge: Callable[[Tensor], Tensor]) -> None:
         """Let `judge`, pictures (n, C, H, W) -> logits (n,), say something about every picture, as a reader would."""
-        logits = checks.tensor("judge(pictures)", judge(self.pictures), f"({len(self.makers)},)")
+        logits = checks.logits("judge(pictures)", judge(self.pictures), f"({len(self.makers)},)")
         self.says_real = (logits > 0).tolist()
 
+    @course_defaults()
     def games(self, name: str = "you") -> Games:
         """The answers so far as games of the discriminator `name` against the generators.
 

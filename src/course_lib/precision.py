@@ -1,4 +1,4 @@
-"""Where double precision is computed: on the CPU, and nowhere else.
+"""Where double precision is computed, on the CPU and nowhere else, and what precision things have by default.
 
 Apple's GPUs have no float64, and other consumer GPUs are slow at it. So whoever needs the digits, as scores and sums
 over a whole test set do, calls `float64`, and nothing in the course names the type on any other device.
@@ -6,6 +6,10 @@ over a whole test set do, calls `float64`, and nothing in the course names the t
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
+import torch
 from torch import Tensor
 
 
@@ -16,3 +20,19 @@ def float64(x: Tensor) -> Tensor:
     some versions of PyTorch, leaves the numbers unwritten without a word.
     """
     return x.cpu().double()
+
+
+@contextlib.contextmanager
+def course_defaults() -> Iterator[None]:
+    """Within it, or in a function decorated with it, new tensors are float32 on the CPU unless said otherwise.
+
+    So the course's data, weights and scores are what their docstrings promise even after the reader's
+    ``torch.set_default_dtype`` or ``torch.set_default_device``, which change what ``torch.zeros(3)`` gives everywhere.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(before)

@@ -105,7 +105,7 @@ def images(
     if channels not in ((1,) if signed else (1, 3)):
         raise ValueError(f"x: expected {'1 channel' if signed else '1 or 3 channels'}, got {channels}")
     if not signed:
-        checks.images("x", x.clamp(-1, 1) if clip else x)
+        checks.images("x", x.clamp(-1, 1) if clip else x, shown=True)
     columns = checks.whole("columns", min(n, 10) if columns is None else columns)
     n_rows = -(-n // columns)
     for name, given, wanted in (("rows", rows, n_rows), ("titles", titles, columns)):

@@ -1,20 +1,22 @@
 """Runtime, not framework: where and how big a notebook runs. The training loops stay in the chapters.
 
-`Runtime` chooses the device and the budget and seeds everything; `accuracy` and `batched` evaluate without
-running out of memory; `require_finite` stops a loop that has diverged. Random numbers are drawn from generators on
-the CPU, so a seed gives the same numbers on every device.
+`Runtime` chooses the device and the budget and seeds everything; `accuracy` and `batched` look at a model without
+changing it (`course_lib.evaluation`); `require_finite` stops a loop that has diverged. Random numbers are drawn from
+generators on the CPU, so a seed gives the same numbers on every device.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import math
 import os
 import random
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -23,6 +25,11 @@ from torch import Tensor, nn
 from course_lib import checks
 from course_lib.checkpoint import Checkpoint as Checkpoint  # training.Checkpoint is its public name
 from course_lib.checkpoint import Checkpoints
+from course_lib.evaluation import (
+    accuracy as accuracy,  # their public names: training.accuracy, training.batched
+)
+from course_lib.evaluation import batched as batched
+from course_lib.precision import course_defaults
 
 BUDGETS = ("smoke", "cpu", "gpu")
 LARGEST_SEED = 2**32 - 1  # NumPy's; times 1,000,003, it still fits torch's 64 bits
@@ -64,8 +71,31 @@ class Runtime:
         self.start = time.perf_counter()  # moved back by a resumed run, whose earlier time counts too
         self._generators: list[tuple[int, weakref.ref[_Generator]]] = []
         random.seed(self.seed)
-        np.random.seed(self.seed % 2**32)
+        np.random.seed(self.seed)
         torch.manual_seed(self.seed)
+
+    def with_seed(self, seed: int) -> Runtime:
+        """This runtime with another seed for its generators, nothing else changed; torch's own is left alone."""
+        twin = copy.copy(self)
+        twin.seed, twin._generators = _seed(seed), []
+        return twin
+
+    @contextlib.contextmanager
+    def seeded(self) -> Iterator[None]:
+        """Within it torch's own generators, which weights and dropout come from, follow this runtime's seed.
+
+        Afterwards they go on where they were, so that training a second model does not change what a reader draws.
+        """
+        kind = self.device.type
+        apple = torch.mps.get_rng_state() if kind == "mps" else None
+        devices = [self.device.index or 0] if kind == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(self.seed)
+            try:
+                yield
+            finally:
+                if apple is not None:
+                    torch.mps.set_rng_state(apple)
 
     def budget(self, *, smoke: T, cpu: T, gpu: T) -> T:
         """The one of three values that belongs to this run's budget."""
@@ -76,6 +106,7 @@ class Runtime:
         """Whether results of this run are held to the chapter's quality bounds (all but ``smoke``)."""
         return self.level != "smoke"
 
+    @course_defaults()
     def generator(self, stream: int = 0) -> torch.Generator:
         """A fresh CPU generator; different `stream` numbers give independent streams of the same seed."""
         generator = _Generator()
@@ -161,6 +192,10 @@ class TrainingDiverged(RuntimeError):
             )
         super().__init__(message + "start anew with a smaller learning rate")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its arguments, so that it can come back from another process; by default its message would be one."""
+        return type(self), (self.what, self.value, self.images_seen, self.checkpoint, self.kept_at)
+
 
 def require_finite(value: Tensor | float, images_seen: int, *, what: str = "loss") -> float:
     """`value`, a loss for instance, as a float; for training loops that are written out.
@@ -183,46 +218,14 @@ def require_finite(value: Tensor | float, images_seen: int, *, what: str = "loss
     return number
 
 
-def batched(f: Callable[[Tensor], Tensor], x: Tensor, *, batch: int = 200) -> Tensor:
-    """``f(x)`` computed without gradients in batches along the first axis: (N, …) -> (N, …).
-
-    On a CPU small batches are faster (200 images were three times as fast as 1,000 through `DigitCNN`): larger
-    activations fall out of the cache.
-
-    Raises:
-        TypeError, ValueError: `x` is no non-empty tensor, or `batch` is below 1.
-    """
-    checks.whole("batch", batch)
-    if not isinstance(x, Tensor):
-        raise TypeError(
-            f"x: expected a torch tensor, got {type(x).__name__}; convert it with torch.as_tensor"
-        )
-    if len(x) == 0:
-        raise ValueError("x: expected at least one sample, got none")
-    with torch.no_grad():
-        return torch.cat([f(part) for part in x.split(batch)])
-
-
-def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch: int = 200) -> float:
-    """Share of images x (N, C, H, W) whose largest logit is at the label y (N,); the model is put in eval mode.
-
-    Raises:
-        TypeError, ValueError: wrong types, or not one label per image.
-    """
-    checks.labels("y", y, len(x), classes=int(1e9))
-    was_training = model.training
-    model.eval()
-    logits = batched(model, x, batch=batch)
-    model.train(was_training)
-    return float((logits.argmax(1) == y.to(logits.device)).double().mean())
-
-
 def _seed(given: int | None) -> int:
     if given is not None:
         return checks.whole("seed", given, at_least=0, at_most=LARGEST_SEED)
     named = os.environ.get("COURSE_SEED") or "0"
     if not named.isdecimal() or int(named) > LARGEST_SEED:
-        raise ValueError(f"COURSE_SEED: expected a whole number from 0 to {LARGEST_SEED}, got {named!r}; unset it")
+        raise ValueError(
+            f"COURSE_SEED: expected a whole number from 0 to {LARGEST_SEED}, got {named!r}; unset it"
+        )
     return int(named)
 
 

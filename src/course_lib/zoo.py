@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
 import math
+import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -26,16 +29,22 @@ import torch
 from torch import nn
 
 from course_lib import data
+from course_lib.cards import full_name, tolerance
 from course_lib.checkpoint import Checkpoints, differences
 from course_lib.data.files import checksums
 from course_lib.metrics.result import digits
-from course_lib.training import Runtime
+from course_lib.precision import course_defaults
+from course_lib.training import Runtime, TrainingDiverged
 
 FOLDER = "checkpoints"
+COMMAND = "python -m course_lib.zoo"
 
 
+@course_defaults()
 def load(name: str, device: str | torch.device = "cpu") -> nn.Module:
     """The checkpoint `name` as a module in eval mode, without gradients, in float32 on `device`.
+
+    Its weights are frozen; to train it further, call ``requires_grad_(True)`` and ``train()``.
 
     Raises:
         ValueError: no such checkpoint, a config that its architecture does not know, or weights that do not fit it.
@@ -93,50 +102,60 @@ def train(
 
     Raises:
         ValueError: no recipe of this name; nothing to resume, or what there is comes from another run.
+        PermissionError: the data folder cannot be written; said before the training, not after it.
         DataFileError: the training checkpoint is truncated or altered.
         TrainingDiverged: the loss became NaN or infinite; the last good training checkpoint stays.
     """
     recipe = _recipe(name)
-    made_by = f"course_lib.recipes.{recipe.train.__name__}"
     settings = recipe.settings or {}
-    run = {"checkpoint": name, "recipe": made_by, **settings}
-    kept = Checkpoints(data.cache_folder() / "training" / name, run, resume=resume)
+    data.require_writable(data.data_folder() / FOLDER, "the trained weights")
+    run = {"checkpoint": name, "recipe": recipe.name, **settings}
+    kept = Checkpoints(training_folder(name), run, resume=resume)
     rt = Runtime("gpu", device, seed=0, checkpoints=kept)
     model, facts = recipe.train(rt, quiet, **settings)
     minutes = rt.seconds / 60
-    # Scores are those of the weights as shipped, that is rounded to half precision.
-    weights = {k: w.half() if w.is_floating_point() else w for k, w in model.state_dict().items()}
+    # Scores are those of the weights as shipped, in half precision, and on the CPU, where `verify` repeats them.
+    weights = {k: w.half() if w.is_floating_point() else w for k, w in model.cpu().state_dict().items()}
     model.load_state_dict({k: w.float() if w.is_floating_point() else w for k, w in weights.items()})
     card = {
         "name": name,
-        "recipe": made_by,
+        "recipe": recipe.name,
+        "settings": settings,
+        "architecture": full_name(type(model)),
         "config": dataclasses.asdict(model.cfg),
         "seed": rt.seed,
         **facts,
         "hardware": _hardware(rt),
         "minutes": round(minutes, 1),
-        "scores": recipe.score(model.eval()),
+        "scores": recipe.score(model),
     }
-    content = safetensors.torch.save({k: w.cpu().contiguous() for k, w in weights.items()})
-    _write(f"{FOLDER}/{name}.safetensors", content, made_by)
-    _write(f"{FOLDER}/{name}.json", _text(card), made_by)
+    content = safetensors.torch.save({k: w.contiguous() for k, w in weights.items()})
+    _write(f"{FOLDER}/{name}.safetensors", content, recipe.name)
+    _write(f"{FOLDER}/{name}.json", _text(card), recipe.name)
     kept.remove()  # only now: scoring and writing may be interrupted too
     return card
+
+
+def training_folder(name: str) -> Path:
+    """Where the training checkpoints of the run of `name` lie until it is through, in the cache folder."""
+    return data.cache_folder() / "training" / name
 
 
 def record(name: str, *, device: str | None = None, quiet: bool = False) -> dict[str, Any]:
     """Run the experiment `name` in full and write ``data/records/NAME.json``; returns what it holds.
 
     Raises:
-        ValueError: no experiment of this name.
+        ValueError: no experiment of this name. PermissionError: as `train`.
     """
-    run, rt = _experiment(name), Runtime("gpu", device, seed=0)
+    run = _experiment(name)
+    data.require_writable(data.data_folder() / "records", "the record")
+    rt = Runtime("gpu", device, seed=0)
     start = time.perf_counter()
     facts = run(rt, quiet)
     minutes = round((time.perf_counter() - start) / 60, 1)
     card = {
         "name": name,
-        "recipe": f"course_lib.recipes.{run.__name__}",
+        "recipe": full_name(run),
         "hardware": _hardware(rt),
         "minutes": minutes,
     }
@@ -156,13 +175,10 @@ def recorded(name: str) -> dict[str, Any]:
     return json.loads(data.read_verified(f"records/{name}.json"))
 
 
-def verify(name: str, tolerance: float = 5e-4) -> dict[str, Any]:
+def verify(name: str) -> dict[str, Any]:
     """Recompute the scores of `name` and compare them with those recorded; returns the recomputed ones.
 
-    Args:
-        name: of the checkpoint.
-        tolerance: share of the recorded value by which the recomputed one may differ, for another processor rounds
-            otherwise; a share of n samples may in any case differ by one sample.
+    They may differ by what another processor's rounding makes of a score of this kind: `recipes.recipe.tolerance`.
 
     Raises:
         ValueError: a score differs by more, or is missing; the message names both values.
@@ -171,26 +187,12 @@ def verify(name: str, tolerance: float = 5e-4) -> dict[str, Any]:
     for key, score in recorded.items():
         value = found.get(key, {}).get("value", math.nan)
         # Negated, for NaN is not within any tolerance
-        if not abs(value - score["value"]) <= _allowed(score, tolerance):
+        if not abs(value - score["value"]) <= tolerance(score):
             raise ValueError(
                 f"checkpoint {name!r}: {key} is recorded as {score['value']:#.5g}, but these weights give "
                 f"{value:#.5g}; restore data/{FOLDER}, or train it anew"
             )
     return found
-
-
-def _allowed(score: Mapping[str, float], tolerance: float) -> float:
-    """By how much a recomputed score may differ from the recorded one.
-
-    Relative to the value, because scores have all sizes: an accuracy is near 1, a bound near 90 nats, a squared error
-    near 0.02. Rounding changes sums and means by 1e-6 of their value or so. But a share of n samples moves in steps
-    of 1/n, and one sample at the border between two classes is a whole step, however small the share; it is known by
-    being a whole number of steps, which a mean of real numbers is not.
-    """
-    relative, steps = tolerance * abs(score["value"]), score["value"] * score["n"]
-    is_share = 0 <= score["value"] <= 1 and abs(steps - round(steps)) < 1e-6
-    # One and a half steps: one, and no doubt about how the difference itself is rounded
-    return max(relative, 1.5 / score["n"]) if is_share else relative
 
 
 def _shown(score: Mapping[str, float]) -> str:
@@ -234,8 +236,11 @@ def _hardware(rt: Runtime) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line: list, train NAME [--resume], verify [NAME], record NAME."""
-    parser = argparse.ArgumentParser(prog="python -m course_lib.zoo", description=__doc__.splitlines()[0])
+    """The command line: list, train NAME [--resume], verify [NAME], record NAME.
+
+    Returns 0, 1 after an error that one line explains, 130 after Ctrl-C.
+    """
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="names, sizes and scores")
     for command, text in (
@@ -248,6 +253,32 @@ def main(arguments: list[str] | None = None) -> int:
         if command == "train":
             one.add_argument("--resume", action="store_true", help="go on where the last run was interrupted")
     options = parser.parse_args(arguments)
+    return spoken(lambda: _run(options))
+
+
+def spoken(work: Callable[[], int]) -> int:
+    """What `work` returns; a mistake becomes one line on stderr and 1; a reader who leaves (``| head``) is no mistake.
+
+    A terminal that lacks the course's letters gets question marks for them.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        done = work()
+        sys.stdout.flush()
+        return done
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else Python complains once more at its end
+        return 0
+    except (ImportError, MemoryError, OSError, TrainingDiverged, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
     if options.command == "record":
         print(json.dumps(record(options.name), indent=2))
         return 0
@@ -255,12 +286,17 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             print(json.dumps(train(options.name, resume=options.resume), indent=2))
         except KeyboardInterrupt:
-            print(f"go on with: python -m course_lib.zoo train {options.name} --resume", file=sys.stderr)
+            again = f"{COMMAND} train {options.name}"
+            kept = Checkpoints(training_folder(options.name), {}).kept()
+            advice = (
+                f"go on with: {again} --resume" if kept else f"nothing was kept yet; start anew with: {again}"
+            )
+            print(advice, file=sys.stderr)
             return 130  # what a shell returns for Ctrl-C
         return 0
     for name in [options.name] if getattr(options, "name", None) else names():
         if options.command == "list" and f"{FOLDER}/{name}.json" not in checksums():
-            print(f"{name}: not trained yet; train it with: python -m course_lib.zoo train {name}")
+            print(f"{name}: not trained yet; train it with: {COMMAND} train {name}")
             continue
         scores = verify(name) if options.command == "verify" else info(name)["scores"]
         print(f"{name}: {', '.join(f'{key} {_shown(score)}' for key, score in scores.items())}")

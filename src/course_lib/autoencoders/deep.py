@@ -177,5 +177,5 @@ def corrupt(x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
         TypeError, ValueError: a negative or non-finite sigma.
     """
     sigma = checks.real("sigma", sigma)
-    noise = torch.randn(x.shape, generator=generator, device=generator.device)
+    noise = torch.randn(x.shape, generator=generator, device=generator.device, dtype=torch.float32)
     return x + sigma * noise.to(x.device, x.dtype)

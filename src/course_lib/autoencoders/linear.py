@@ -4,7 +4,8 @@ PCA: Pearson 1901, Hotelling 1933; the best rank-k matrix: Eckart & Young 1936. 
 1999. The trained linear autoencoder finds the same subspace: Baldi & Hornik 1989.
 
 Shapes: N samples, D numbers per sample, k components. Samples may be vectors (N, D) or images (N, C, H, W) with
-C·H·W = D; what is decoded or drawn has the shape of the samples fitted.
+C·H·W = D; what is decoded or drawn has the shape of the samples fitted. PCA of either kind computes on the CPU in
+float64, and that is where its results are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import checks
+from course_lib.precision import course_defaults, float64
 
 
 class PCA:
@@ -33,6 +35,7 @@ class PCA:
         self.sample_shape = sample_shape
 
     @classmethod
+    @course_defaults()
     def fit(cls, x: Tensor, k: int | None = None) -> PCA:
         """PCA of x (N, D) or (N, C, H, W) with the `k` leading components (by default all).
 
@@ -68,6 +71,7 @@ class PCA:
         checks.whole("k", k, at_most=len(self.components), why="the components there are")
         return PCA(self.mean, self.components[:k], self.spectrum, self.sample_shape)
 
+    @course_defaults()
     def encode(self, x: Tensor) -> Tensor:
         """Coordinates z = U(x - mean) along the components: (N, D) or (N, C, H, W) -> (N, k), float64.
 
@@ -76,13 +80,14 @@ class PCA:
         """
         return _centre(x, self.mean) @ self.components.T
 
+    @course_defaults()
     def decode(self, z: Tensor) -> Tensor:
         """Samples Uᵀz + mean with the coordinates z (N, k), in the shape and of the kind fitted, float64.
 
         Raises:
             TypeError, ValueError: codes of another length than k, or not finite.
         """
-        z = checks.tensor("z", z, f"(N, {len(self.components)})").double()
+        z = float64(checks.tensor("z", z, f"(N, {len(self.components)})"))
         return (z @ self.components + self.mean).unflatten(1, self.sample_shape)
 
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -103,8 +108,8 @@ class ProbabilisticPCA:
         Raises:
             TypeError, ValueError: shapes that do not fit together, or a noise variance that is not positive.
         """
-        self.mean = checks.tensor("mean", mean, "(D,)").double()
-        self.W = checks.tensor("W", W, f"({len(mean)}, k)").double()
+        self.mean = float64(checks.tensor("mean", mean, "(D,)"))
+        self.W = float64(checks.tensor("W", W, f"({len(mean)}, k)"))
         if not (math.isfinite(noise) and noise > 0):
             raise ValueError(f"noise: expected a positive variance, got {noise}")
         self.noise, self.sample_shape = float(noise), tuple(sample_shape)
@@ -115,6 +120,7 @@ class ProbabilisticPCA:
         )
 
     @classmethod
+    @course_defaults()
     def fit(cls, x: Tensor, k: int) -> ProbabilisticPCA:
         """Maximum likelihood: W = U(Λ - σ²I)^½ of the leading k eigenpairs, σ² = mean of the other eigenvalues.
 
@@ -137,10 +143,12 @@ class ProbabilisticPCA:
         scale = (eigenvalues[:k] - noise).clamp(min=0).sqrt()
         return cls(pca.mean, pca.components.T * scale, noise, shape)
 
+    @course_defaults()
     def covariance(self) -> Tensor:
         """C = W Wᵀ + σ² I, (D, D)."""
         return self.W @ self.W.T + self.noise * torch.eye(len(self.mean), dtype=torch.float64)
 
+    @course_defaults()
     def log_prob(self, x: Tensor) -> Tensor:
         """Exact log p(x) of each sample (N, D) or (N, C, H, W), in nats: (N,), at O(Dk) per sample.
 
@@ -163,6 +171,7 @@ class ProbabilisticPCA:
         inverse = torch.cholesky_inverse(self._factor)
         return _centre(x, self.mean) @ self.W @ inverse, self.noise * inverse
 
+    @course_defaults()
     def sample(self, n: int, generator: torch.Generator, *, noise: bool = True) -> Tensor:
         """`n` draws in the shape fitted, float64; with ``noise=False`` the means W z + μ without ε.
 
@@ -214,6 +223,7 @@ class LinearAutoencoder(nn.Module):
         return self.decode(self.encode(x))
 
 
+@course_defaults()
 def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     """Angles in degrees, rising, between the subspaces spanned by the rows of a (k, D) and of b (m, D).
 
@@ -223,8 +233,8 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     Raises:
         TypeError, ValueError: other shapes, or rows that are linearly dependent.
     """
-    a = checks.tensor("a", a, "(k, D)").double()
-    b = checks.tensor("b", b, f"(m, {a.shape[1]})").double()
+    a = float64(checks.tensor("a", a, "(k, D)"))
+    b = float64(checks.tensor("b", b, f"(m, {a.shape[1]})"))
     if len(a) < len(b):
         a, b = b, a
     bases = []
@@ -247,7 +257,7 @@ def _flatten(name: str, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         raise ValueError(
             f"{name}: expected vectors (N, D) or images (N, C, H, W), got shape {tuple(x.shape)}"
         )
-    return x.double().flatten(1), tuple(x.shape[1:])
+    return float64(x).flatten(1), tuple(x.shape[1:])
 
 
 def _centre(x: Tensor, mean: Tensor) -> Tensor:

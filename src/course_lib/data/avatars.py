@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_lib.checks import choice, seed_number, whole
+from course_lib.checks import choice, memory, seed_number, whole
 from course_lib.data.files import cache_folder
 from course_lib.data.images import from_uint8
 from course_lib.data.sealed import load_sealed, save_sealed
+from course_lib.precision import course_defaults
 from course_lib.progress import progress as progress_bar
 
 # Face styles whose licence allows what a course does with images: style -> (licence, creator).
@@ -53,6 +54,7 @@ def avatar_styles() -> dict[str, str]:
     return {style: f"{licence}, {creator}" for style, (licence, creator) in _STYLES.items()}
 
 
+@course_defaults()
 def avatars(
     n: int, size: int = 64, seed: int = 0, style: str = "open-peeps", *, progress: bool = True
 ) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
@@ -88,6 +90,9 @@ def avatars(
     style = choice("style", style, _STYLES)
     if not isinstance(progress, bool):
         raise TypeError(f"progress must be True or False; received {progress!r}")
+    memory(
+        f"{n:,} faces of {size} x {size}", 15 * n * size**2, "take fewer, or smaller ones"
+    )  # bytes, then floats
     renderer = _Renderer(style, size, seed)
     folder = cache_folder() / "avatars" / f"{style}-{size}-{seed}-{renderer.fingerprint()}"
     files = [folder / f"{start:07d}.sealed" for start in range(0, n, _CHUNK)]
@@ -231,4 +236,4 @@ def _save(file: Path, chunk: dict[str, np.ndarray]) -> None:
     try:
         save_sealed(file, chunk)
     except OSError as error:  # a full disk: the faces are there all the same
-        warnings.warn(f"rendered faces could not be cached in {file}: {error}", stacklevel=3)
+        warnings.warn(f"rendered faces could not be cached in {file}: {error}", stacklevel=4)

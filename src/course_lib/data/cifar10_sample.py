@@ -15,11 +15,13 @@ import torch
 
 from course_lib.data.files import DataFileError, read_verified
 from course_lib.data.images import from_uint8
+from course_lib.precision import course_defaults
 
 _FILE = "images/cifar10_test_500"
 _ROWS, _COLUMNS, _SIDE = 20, 25, 32
 
 
+@course_defaults()
 def cifar10_sample() -> tuple[torch.Tensor, torch.Tensor]:
     """The first 500 test images of CIFAR-10 and their labels, in the stored order.
 

@@ -8,13 +8,20 @@ file in `data/README.md`; and `cache_folder()`, for what can be made or download
 from __future__ import annotations
 
 import contextlib
+import getpass
 import hashlib
 import os
 import re
 import secrets
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _HASH_CELL = re.compile(r"`([0-9a-f]{64})`")
 _PATH_CELL = re.compile(r"`([^`|]+)`")
@@ -132,22 +139,38 @@ def record_checksum(relative_path: str, *, origin: str, licence: str) -> str:
     digest = hashlib.sha256(content).hexdigest()
     new = f"| `{relative_path}` | {origin} | {licence} | `{digest}` | {len(content):,} |"
     readme = data_folder() / "README.md"
-    lines = readme.read_text(encoding="utf-8").splitlines()
-    rows = [number for number, line in enumerate(lines) if _parse_row(line) is not None]
-    same = [number for number in rows if (_parse_row(lines[number]) or ("",))[0] == relative_path]
-    if same:
-        lines[same[0]] = new
-    elif rows:
-        lines.insert(rows[-1] + 1, new)
-    else:
-        lines += [
-            "",
-            "| file | origin | licence | sha256 | bytes |",
-            "|---|---|---|---|---|",
-            new,
-        ]
-    write_atomically(readme, ("\n".join(lines) + "\n").encode())
+    with _one_at_a_time(readme):  # else of two that read the table at once, one would lose its row
+        lines = readme.read_text(encoding="utf-8").splitlines()
+        rows = [number for number, line in enumerate(lines) if _parse_row(line) is not None]
+        same = [number for number in rows if (_parse_row(lines[number]) or ("",))[0] == relative_path]
+        if same:
+            lines[same[0]] = new
+        elif rows:
+            lines.insert(rows[-1] + 1, new)
+        else:
+            lines += [
+                "",
+                "| file | origin | licence | sha256 | bytes |",
+                "|---|---|---|---|---|",
+                new,
+            ]
+        write_atomically(readme, ("\n".join(lines) + "\n").encode())
     return digest
+
+
+@contextlib.contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold a lock that belongs to `path` against other processes, where the system has such locks."""
+    if fcntl is None:
+        yield
+        return
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    # not beside the file: the folder of the data should show nothing but the data
+    with open(
+        Path(tempfile.gettempdir()) / f"generative-modelling-course-{name}.lock", "a", encoding="ascii"
+    ) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
@@ -161,7 +184,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
 
     Raises:
         TypeError: `content` is not bytes-like, or `path` not a path.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or the disk is full; names the file, and the old one is intact.
     """
     if not isinstance(content, (bytes, bytearray, memoryview)):
         raise TypeError(f"content must be bytes; received {type(content).__name__}")
@@ -177,18 +200,40 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
             file.flush()
             os.fsync(file.fileno())  # without it a power cut could keep the new name and lose the bytes
         os.replace(temporary, target)
-    except BaseException:  # an interrupt (Ctrl-C, kernel stopped) must clean up too
+    except BaseException as error:  # an interrupt (Ctrl-C, kernel stopped) must clean up too
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(
+            error, OSError
+        ):  # of a full disk the system says neither which, nor what could not be written
+            raise OSError(
+                error.errno,
+                f"{error.strerror or error}: {len(content):,} bytes could not be written, what was there is intact; "
+                "make room, or choose another folder",
+                str(target),
+            ) from error
         raise
     return target
+
+
+def require_writable(folder: Path, why: str) -> None:
+    """Find out now, and not at the end of a long run, that a folder (made if absent) cannot be written.
+
+    Raises:
+        PermissionError: says which, `why` it is needed, and the system's reason.
+    """
+    if problem := _why_not_writable(folder):
+        raise PermissionError(
+            f"expected to be able to write {why} to {folder}, found that I cannot: {problem}"
+        )
 
 
 def cache_folder() -> Path:
     """A writable folder for what can be rendered or downloaded again; made if absent.
 
     The environment variable COURSE_CACHE names it; else it is ~/.cache/generative-modelling-course. If it
-    cannot be written, a temporary folder stands in for it until the process ends, with one warning.
+    cannot be written, a folder among the system's temporary ones stands in for it, with one warning: the same one for
+    every process of a user, so that an interrupted training can be resumed.
     """
     named = os.environ.get("COURSE_CACHE")
     try:
@@ -199,13 +244,31 @@ def cache_folder() -> Path:
     if problem is None:
         return wanted
     if wanted not in _stand_ins or not _stand_ins[wanted].is_dir():
-        _stand_ins[wanted] = Path(tempfile.mkdtemp(prefix="generative-modelling-course-"))
+        _stand_ins[wanted] = _stand_in()
         warnings.warn(
-            f"the cache folder {wanted} cannot be written ({problem}); using {_stand_ins[wanted]} for now. "
-            "Set COURSE_CACHE to a folder you can write, to keep what is cached",
+            f"the cache folder {wanted} cannot be written ({problem}); using {_stand_ins[wanted]}, which the system "
+            "may empty. To keep what is cached, set COURSE_CACHE to a folder you can write",
             stacklevel=2,
         )
     return _stand_ins[wanted]
+
+
+def _stand_in() -> Path:
+    """A temporary folder of this user's alone, the same every time; another one if somebody else holds its name."""
+    try:
+        user = getpass.getuser()
+    except (ImportError, KeyError, OSError):  # a user without a name, as in some containers
+        user = str(os.getuid()) if hasattr(os, "getuid") else "user"
+    folder = Path(tempfile.gettempdir()) / f"generative-modelling-course-{user}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+        mine = not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
+        if folder.is_dir() and not folder.is_symlink() and mine and _why_not_writable(folder) is None:
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="generative-modelling-course-"))
 
 
 def _why_not_writable(folder: Path) -> str | None:

@@ -32,6 +32,11 @@ def from_uint8(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
             "If they are floats in [-1, 1] already, no conversion is needed"
         )
     shape = tuple(pixels.shape)
+    if len(shape) == 3 and shape[2] in (1, 3):
+        raise ValueError(
+            f"pixels must be (N, H, W) or (N, H, W, C); received shape {shape}, one colour picture as it seems: "
+            "pass pixels[None]"
+        )
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or 0 in shape:
         raise ValueError(
             f"pixels must be non-empty, (N, H, W) or (N, H, W, C) with C = 1 or 3; received shape {shape}"

@@ -20,11 +20,13 @@ import torch
 from course_lib.checks import choice
 from course_lib.data.files import DataFileError, read_verified
 from course_lib.data.images import from_uint8
+from course_lib.precision import course_defaults
 
 _PREFIX = {"train": "train", "test": "t10k"}
 _SIZE = {"train": 60_000, "test": 10_000}
 
 
+@course_defaults()
 def mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     """The images and labels of one split, in the order of the original files.
 

@@ -22,6 +22,7 @@ from course_lib.data.files import DataFileError, cache_folder
 from course_lib.data.images import from_uint8
 from course_lib.data.mnist import parse_idx
 from course_lib.data.sealed import load_sealed, save_sealed
+from course_lib.precision import course_defaults
 from course_lib.progress import progress
 
 _CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -33,6 +34,7 @@ class DownloadError(ConnectionError):
     """A data set that is not part of the repository could not be downloaded."""
 
 
+@course_defaults()
 def fashion_mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     """Fashion-MNIST: 60,000 + 10,000 grey images of clothes (Xiao, Rasul, Vollgraf 2017). 30 MB to download.
 
@@ -70,6 +72,7 @@ def fashion_mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     return from_uint8(images), torch.from_numpy(labels.astype(np.int64))
 
 
+@course_defaults()
 def cifar10(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     """CIFAR-10: 50,000 + 10,000 colour photographs (Krizhevsky 2009). 170 MB to download.
 
@@ -105,6 +108,7 @@ def cifar10(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     return from_uint8(pixels), torch.from_numpy(rows[:, 0].astype(np.int64))
 
 
+@course_defaults()
 def celeba(
     split: str = "train", size: int = 64, *, n: int | None = 20_000
 ) -> tuple[torch.Tensor, dict[str, np.ndarray]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import unicodedata
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 
 from course_lib.checks import real, whole
 from course_lib.data.images import from_uint8
+from course_lib.precision import course_defaults
 from course_lib.progress import progress as progress_bar
 
 _SUFFIXES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -25,6 +27,7 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _LITTER = {"desktop.ini", "thumbs.db"}  # written by file managers; hidden files, names with a dot, are too
 
 
+@course_defaults()
 def pictures(
     folder: str | os.PathLike[str],
     size: int = 64,
@@ -54,8 +57,9 @@ def pictures(
             a square with white, as suits drawings and logos.
         skip_broken: True leaves out files that cannot be read, with a warning that names them, instead of
             raising ValueError.
-        limit_gb: refuse a set that would take more memory than this (10^9 bytes), before reading it: 4 * N * C *
-            size**2 bytes. A kernel that runs out of memory ends without a word.
+        limit_gb: refuse what would take more memory than this (10^9 bytes), before reading it: the set, 4 * N * C *
+            size**2 bytes, and beside it the largest picture while it is decoded, about 8 bytes for each of its pixels.
+            A kernel that runs out of memory ends without a word.
         progress: show a bar while reading 100 files or more.
 
     Returns:
@@ -80,11 +84,9 @@ def pictures(
             raise TypeError(f"{name} must be True or False; received {flag!r}")
     root = Path(folder).expanduser().absolute()
     files, others = _listed(root)
-    if others:
+    for names, advice in others.items():
         warnings.warn(
-            f"{_count(len(others), 'file')} in {root} left out: {_some(others)}. Pictures are read from "
-            f"{', '.join(sorted(_SUFFIXES))}; save others, such as a telephone's .heic, as one of these",
-            stacklevel=2,
+            f"{_count(len(names), 'entry')} in {root} left out: {_some(names)}. {advice}", stacklevel=3
         )
     need = 4 * len(files) * (3 if colour else 1) * size**2 / 1e9
     if need > limit:
@@ -98,7 +100,7 @@ def pictures(
     with progress_bar(len(files), "reading pictures", quiet=not progress or len(files) < 100) as bar:
         for file in files:
             try:
-                pixels[len(kept)], (width, height) = _square(root / file, size, colour, crop)
+                pixels[len(kept)], (width, height) = _square(root / file, size, colour, crop, limit - need)
             except Exception as error:  # Pillow raises whatever a damaged file leads it to
                 broken.append(f"{file} ({_reason(error)})")
             else:
@@ -116,19 +118,22 @@ def pictures(
                 f"{report}The other {len(kept):,} can; move these out of the folder or save them anew, or pass "
                 "skip_broken=True to go on without them"
             )
-        warnings.warn(f"{report}Going on with the other {len(kept):,}", stacklevel=2)
+        warnings.warn(f"{report}Going on with the other {len(kept):,}", stacklevel=3)
     if small:
         warnings.warn(
             f"{len(small):,} of {_count(len(kept), 'picture')} enlarged to {size} pixels, and so blurred: "
             f"{_some(small)}; a smaller size avoids it",
-            stacklevel=2,
+            stacklevel=3,
         )
     # As a tensor, which from_uint8 need not copy first: the bytes are a quarter of what it returns.
     return from_uint8(torch.from_numpy(pixels[: len(kept)])), kept
 
 
-def _listed(root: Path) -> tuple[list[str], list[str]]:
-    """Paths below `root` with forward slashes, sorted: the pictures by their suffix, and all other visible files."""
+def _listed(root: Path) -> tuple[list[str], dict[tuple[str, ...], str]]:
+    """Paths below `root` with forward slashes, sorted: the pictures by their suffix; the rest, with what to do.
+
+    What is neither a file nor a link to one is never opened: reading a pipe would wait for ever.
+    """
     if not root.exists():
         raise FileNotFoundError(f"folder: there is no {root}; check the name, or give the whole path")
     if not root.is_dir():
@@ -139,26 +144,50 @@ def _listed(root: Path) -> tuple[list[str], list[str]]:
     def stop(error: OSError) -> None:
         raise error  # os.walk would pass over a folder that cannot be read
 
-    found = []
+    found: dict[str, list[str]] = {"picture": [], "kind": [], "link": [], "special": []}
     for place, folders, names in os.walk(root, onerror=stop):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        links = [name for name in folders if (Path(place) / name).is_symlink()]  # walking them may never end
-        visible = [n for n in names + links if not n.startswith(".") and n.lower() not in _LITTER]
-        found += [(Path(place) / name).relative_to(root).as_posix() for name in visible]
-    # By code points, not by locale; composed, since some file systems store "é" as "e" and an accent.
-    found.sort(key=lambda file: (unicodedata.normalize("NFC", file), file))
-    files = [file for file in found if Path(file).suffix.lower() in _SUFFIXES]
-    others = [file for file in found if Path(file).suffix.lower() not in _SUFFIXES]
-    if not files:
-        there = f"only {_some(others)}" if others else "nothing"
+        links = {name for name in folders if (Path(place) / name).is_symlink()}  # walking them may never end
+        for name in [*names, *links]:
+            if name.startswith(".") or name.lower() in _LITTER:
+                continue
+            path = Path(place) / name
+            known = path.suffix.lower() in _SUFFIXES
+            which = (
+                "link"
+                if name in links
+                else "special"
+                if not path.is_file()
+                else "picture"
+                if known
+                else "kind"
+            )
+            found[which].append(path.relative_to(root).as_posix())
+    for names in found.values():
+        # By code points, not by locale; composed, since some file systems store "é" as "e" and an accent.
+        names.sort(key=lambda file: (unicodedata.normalize("NFC", file), file))
+    suffixes = ", ".join(sorted(_SUFFIXES))
+    advice = {
+        "kind": f"Pictures are read from {suffixes}; save others, such as a telephone's .heic, as one of these",
+        "link": "Links to folders are not followed; give the folder that one leads to",
+        "special": "These are no files, or links to nothing",
+    }
+    others = {tuple(found[which]): text for which, text in advice.items() if found[which]}
+    if not found["picture"]:
+        there = "; ".join(f"only {_some(names)}. {text}" for names, text in others.items()) or "nothing"
         raise ValueError(
-            f"folder: expected pictures ({', '.join(sorted(_SUFFIXES))}) in {root} or its sub-folders, found {there}"
+            f"folder: expected pictures ({suffixes}) in {root} or its sub-folders, found {there}"
         )
-    return files, others
+    return found["picture"], others
 
 
-def _square(path: Path, size: int, colour: bool, crop: bool) -> tuple[np.ndarray, tuple[int, int]]:
-    """One picture, uint8 (size, size, 3) or (size, size), and the width and height of the original."""
+def _square(
+    path: Path, size: int, colour: bool, crop: bool, limit: float
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """One picture, uint8 (size, size, 3) or (size, size), and the width and height of the original.
+
+    Refuses one that needs more than `limit` GB to be decoded: as it is, and as RGB or RGBA beside it.
+    """
     from PIL import Image
 
     with warnings.catch_warnings():
@@ -170,6 +199,11 @@ def _square(path: Path, size: int, colour: bool, crop: bool) -> tuple[np.ndarray
         # A JPEG file can be decoded at a half, a quarter or an eighth, which is six times faster and hardly to be
         # told from the whole as long as four pixels or more make one.
         drafted = image.draft(None, (4 * size, 4 * size))
+        if (need := 8 * image.width * image.height / 1e9) > limit:
+            raise ValueError(
+                f"{image.width} x {image.height} pixels need {need:.3g} GB to be decoded, and limit_gb leaves "
+                f"{limit:.3g}; make it smaller, or raise limit_gb"
+            )
         image.load()
         # Not whole numbers where the last pixels decoded lie beyond the picture.
         w, h = drafted[1][2:] if drafted else image.size
@@ -243,10 +277,11 @@ def _reason(error: Exception) -> str:
 
 def _count(n: int, what: str) -> str:
     """As in "1 file" and "1,200 files"."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+    plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{n:,} {what if n == 1 else plural}"
 
 
-def _some(names: list[str], most: int = 5) -> str:
+def _some(names: Sequence[str], most: int = 5) -> str:
     """The first few of `names`, and how many more there are."""
     rest = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest

@@ -14,10 +14,12 @@ import torch.nn.functional as F
 from course_lib.checks import choice, whole
 from course_lib.data.files import read_verified
 from course_lib.data.images import from_uint8
+from course_lib.precision import course_defaults
 
 _NAMES = ("astronaut", "chelsea", "coffee")
 
 
+@course_defaults()
 def photo(name: str, size: int | None = None) -> torch.Tensor:
     """One colour photograph.
 

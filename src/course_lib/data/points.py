@@ -11,8 +11,10 @@ import math
 import torch
 
 from course_lib.checks import real, seed_number, whole
+from course_lib.precision import course_defaults
 
 
+@course_defaults()
 def ring(
     n: int, *, modes: int = 8, radius: float = 2.0, std: float = 0.02, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,6 +37,7 @@ def ring(
     return _mixture(n, ring_centres(modes=modes, radius=radius), std, seed)
 
 
+@course_defaults()
 def grid(
     n: int, *, side: int = 5, spacing: float = 2.0, std: float = 0.05, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,6 +60,7 @@ def grid(
     return _mixture(n, grid_centres(side=side, spacing=spacing), std, seed)
 
 
+@course_defaults()
 def two_moons(n: int, *, noise: float = 0.05, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Draws from two interleaved half circles of radius 1, each with probability one half.
 
@@ -84,6 +88,7 @@ def two_moons(n: int, *, noise: float = 0.05, seed: int = 0) -> tuple[torch.Tens
     return clean + noise * torch.randn(n, 2, generator=generator), moon
 
 
+@course_defaults()
 def ring_centres(*, modes: int = 8, radius: float = 2.0) -> torch.Tensor:
     """The means of `ring`'s Gaussians, counter-clockwise from (radius, 0): float32 (modes, 2)."""
     modes, radius = whole("modes", modes), real("radius", radius, positive=True)
@@ -91,6 +96,7 @@ def ring_centres(*, modes: int = 8, radius: float = 2.0) -> torch.Tensor:
     return (radius * torch.stack([angle.cos(), angle.sin()], dim=1)).to(torch.float32)
 
 
+@course_defaults()
 def grid_centres(*, side: int = 5, spacing: float = 2.0) -> torch.Tensor:
     """The means of `grid`'s Gaussians, from the lower left, row by row: float32 (side * side, 2)."""
     side, spacing = whole("side", side), real("spacing", spacing, positive=True)

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import torch
 
-from course_lib.checks import seed_number, whole
+from course_lib.checks import memory, seed_number, whole
+from course_lib.precision import course_defaults
 
 
+@course_defaults()
 def discs(
     n: int | None = None, *, size: int = 64, n_radii: int = 32, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -38,6 +40,7 @@ def discs(
     if n is None:
         index = torch.arange(n_radii)
     else:
+        memory(f"{n:,} discs of {size} x {size}", 4 * whole("n", n) * size**2, "draw fewer, or smaller ones")
         generator = torch.Generator().manual_seed(seed)
         index = torch.randint(n_radii, (whole("n", n),), generator=generator)  # (N,)
     offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2  # (size,) pixel centres, 0 = middle
@@ -47,6 +50,7 @@ def discs(
     return templates[index], index
 
 
+@course_defaults()
 def disc_radii(size: int = 64, n_radii: int = 32) -> torch.Tensor:
     """The radii that `discs` uses, in pixels: n_radii equal steps up to the half width.
 
@@ -63,6 +67,7 @@ def disc_radii(size: int = 64, n_radii: int = 32) -> torch.Tensor:
 FACTORS = ("column", "row", "radius", "brightness")
 
 
+@course_defaults()
 def moving_discs(
     n: int, *, size: int = 32, levels: int = 10, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -85,6 +90,7 @@ def moving_discs(
         TypeError, ValueError: an argument that is not a whole number, or out of range.
     """
     size, levels = whole("size", size, at_least=8), whole("levels", levels, at_least=2)
+    memory(f"{n:,} discs of {size} x {size}", 24 * whole("n", n) * size**2, "draw fewer, or smaller ones")
     generator = torch.Generator().manual_seed(seed_number("seed", seed))
     factors = torch.randint(levels, (whole("n", n), 4), generator=generator)  # (N, 4)
     column, row, radius, brightness = (factors.double() / (levels - 1)).T  # (N,) each, in [0, 1]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from course_lib import checks, zoo
 from course_lib.classifiers import AvatarCNN
-from course_lib.training import batched
+from course_lib.evaluation import batched
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,13 @@ class AvatarAttributes:
     def features(self, x: Tensor) -> Tensor:
         """Last hidden layer (N, dimensions) of images (N, 3, 64, 64) in [-1, 1].
 
+        The result is where the images are, wherever the network is.
+
         Raises:
             TypeError, ValueError: images of another shape or range.
+
+        Warns:
+            checks.ImageRangeWarning: no pixel is below 0, as if they were in [0, 1].
         """
         return batched(self.net.embed, self._ready(x))
 
@@ -61,8 +66,7 @@ class AvatarAttributes:
         }
 
     def _ready(self, x: Tensor) -> Tensor:
-        device = next(self.net.parameters()).device
-        return checks.images("x", x, "(N, 3, 64, 64)").to(device, torch.float32)
+        return checks.images("x", x, "(N, 3, 64, 64)").float()
 
 
 def avatar_attributes(device: str | torch.device = "cpu") -> AvatarAttributes:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from course_lib import checks, zoo
 from course_lib.classifiers import DigitCNN
-from course_lib.training import batched
+from course_lib.evaluation import batched
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,13 @@ class DigitClassifier:
     def features(self, x: Tensor) -> Tensor:
         """Last hidden layer (N, dimensions) of images (N, 1, 28, 28) in [-1, 1].
 
+        The result is where the images are, wherever the network is.
+
         Raises:
             TypeError, ValueError: images of another shape or range.
+
+        Warns:
+            checks.ImageRangeWarning: no pixel is below 0, as if they were in [0, 1].
         """
         return batched(self.net.embed, self._ready(x))
 
@@ -41,8 +46,7 @@ class DigitClassifier:
         return self.logits(x).softmax(1)
 
     def _ready(self, x: Tensor) -> Tensor:
-        device = next(self.net.parameters()).device
-        return checks.images("x", x, "(N, 1, 28, 28)").to(device, torch.float32)
+        return checks.images("x", x, "(N, 1, 28, 28)").float()
 
 
 def digit_classifier(device: str | torch.device = "cpu") -> DigitClassifier:

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib import checks, efficientnet
+from course_lib.evaluation import batched, device_of
 from course_lib.features.shared import Chain, at_once
-from course_lib.training import batched
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ImageNetFeatures:
         return Chain(modules, efficientnet.normalised, smallest=16)
 
     def _apply(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        device = next(self.net.parameters()).device
+        device = device_of(self.net)
         return batched(
             lambda part: f(self._resized(part.to(device, torch.float32))),
             checks.images("x", x, "(N, 3, H, W)"),

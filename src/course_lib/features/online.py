@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import checks
+from course_lib.evaluation import batched
 from course_lib.features.downloads import standardised, torchvision_network
 from course_lib.features.shared import Chain, at_once, named_layers
-from course_lib.training import batched
 
 
 @dataclass(frozen=True)

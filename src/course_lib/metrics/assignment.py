@@ -27,9 +27,9 @@ def maximum_matching(edges: ArrayLike) -> NDArray[np.int64]:
         edges: (n, m) booleans, whether row i may be matched with column j.
 
     Raises:
-        ValueError: not two-dimensional.
+        ValueError: not two-dimensional, or other numbers than 0 and 1.
     """
-    allowed = _matrix("edges", edges).astype(bool)
+    allowed = _booleans("edges", edges)
     rows, columns = allowed.shape
     neighbours = [np.flatnonzero(row).tolist() for row in allowed]
     matched, owner = [-1] * rows, [-1] * columns  # the column of each row, the row of each column
@@ -69,7 +69,7 @@ def vertex_cover(edges: ArrayLike, matching: ArrayLike) -> tuple[NDArray[np.bool
     Raises:
         ValueError: other shapes, or the matching can be augmented.
     """
-    allowed = _matrix("edges", edges).astype(bool)
+    allowed = _booleans("edges", edges)
     matched = np.asarray(matching)
     if matched.shape != (len(allowed),):
         raise ValueError(f"matching: expected one column per row, ({len(allowed)},), got {matched.shape}")
@@ -142,13 +142,13 @@ def min_cost_max_flow(edges: Sequence[Edge], source: int, sink: int) -> tuple[li
         sink: where it goes, another node.
 
     Raises:
-        ValueError: a negative capacity or cost, or source and sink are the same.
+        ValueError: a negative or broken capacity, a negative cost, or source and sink are the same.
     """
     if source == sink:
         raise ValueError(f"sink: expected another node than the source, got {sink} for both")
     for edge in edges:
-        if edge[2] < 0 or not edge[3] >= 0:
-            raise ValueError(f"edges: expected capacities and costs >= 0, got {edge}")
+        if not (edge[2] >= 0 and edge[2] == int(edge[2]) and edge[3] >= 0):
+            raise ValueError(f"edges: expected whole capacities >= 0 and costs >= 0, got {edge}")
     nodes = 1 + max(source, sink, *(max(a, b) for a, b, _, _ in edges)) if edges else 1 + max(source, sink)
     leaving: list[list[int]] = [[] for _ in range(nodes)]
     head, room, price = [], [], []  # of edge 2e and of its reverse, 2e + 1
@@ -209,7 +209,7 @@ def match_by_flow(cost: ArrayLike, edges: ArrayLike | None = None) -> NDArray[np
             "cost: expected finite numbers >= 0, got others among them; subtract the smallest first"
         )
     n, m = c.shape
-    allowed = np.ones((n, m), bool) if edges is None else _matrix("edges", edges).astype(bool)
+    allowed = np.ones((n, m), bool) if edges is None else _booleans("edges", edges)
     if allowed.shape != c.shape:
         raise ValueError(f"edges: expected the shape of cost {c.shape}, got {allowed.shape}")
     pairs = np.argwhere(allowed).tolist()
@@ -229,6 +229,16 @@ def _matrix(name: str, value: ArrayLike) -> NDArray:
     if matrix.ndim != 2:
         raise ValueError(f"{name}: expected a matrix (rows, columns), got shape {matrix.shape}")
     return matrix
+
+
+def _booleans(name: str, value: ArrayLike) -> NDArray[np.bool_]:
+    matrix = _matrix(name, value)
+    if matrix.dtype != bool and not np.isin(matrix, (0, 1)).all():
+        raise ValueError(
+            f"{name}: expected booleans, whether row i may be matched with column j, got numbers from "
+            f"{matrix.min():g} to {matrix.max():g}; pass cost <= limit, or costs to hungarian()"
+        )
+    return matrix.astype(bool)
 
 
 def _costs(value: ArrayLike) -> NDArray[np.float64]:

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from course_lib import checks
 from course_lib.metrics.result import Z95, Result, extractor_name
+from course_lib.precision import course_defaults, float64
 
 
+@course_defaults()
 def inception_score(
     probabilities: Tensor, *, extractor: str, splits: int = 1, generator: torch.Generator | None = None
 ) -> Result:
@@ -57,6 +59,7 @@ def inception_score(
     return Result(f"Inception score ({splits} splits)", float(scores.mean()), ci95, n, None, extractor)
 
 
+@course_defaults()
 def modified_inception_score(
     probabilities: Tensor, *, extractor: str, labels: Tensor | None = None
 ) -> Result:
@@ -97,6 +100,7 @@ def modified_inception_score(
     return _exponential("m-IS", torch.cat(inner).mean(), influence, None, extractor)
 
 
+@course_defaults()
 def mode_score(
     probabilities: Tensor, training: Tensor, *, extractor: str, variant: str = "identity"
 ) -> Result:
@@ -172,7 +176,7 @@ def _mean_divergence_from_others(p: Tensor) -> Tensor:
 def _probabilities(name: str, value: Tensor, extractor: str) -> Tensor:
     """`value` (N, C) in float64, with rows that sum to 1 to the last digit; the errors of a row that is none."""
     extractor_name(extractor)
-    p = checks.tensor(name, value, "(N, C)").detach().to("cpu", torch.float64)
+    p = float64(checks.tensor(name, value, "(N, C)").detach())
     low, sums = float(p.min()), p.sum(1)
     worst = float(sums[(sums - 1).abs().argmax()])
     if low < 0 or abs(worst - 1) > 1e-3:

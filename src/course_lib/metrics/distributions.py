@@ -19,6 +19,7 @@ from torch import Tensor
 
 from course_lib import checks
 from course_lib.metrics.result import Z95, IdenticalSets, Result, extractor_name, mean, proportion
+from course_lib.precision import course_defaults, float64
 
 
 class TooFewSamples(UserWarning):
@@ -33,12 +34,16 @@ class Moments:
     up to rounding.
     """
 
+    @course_defaults()
     def __init__(self, dimensions: int) -> None:
-        self.dimensions = checks.whole("dimensions", dimensions)
+        d = self.dimensions = checks.whole("dimensions", dimensions)
+        advice = "take the features of an extractor, or smaller pictures"
+        checks.memory(f"the covariance of {d:,} dimensions, and what is computed from it,", 32 * d**2, advice)
         self.n = 0
         self._mean = torch.zeros(self.dimensions, dtype=torch.float64)
         self._scatter = torch.zeros(self.dimensions, self.dimensions, dtype=torch.float64)
 
+    @course_defaults()
     def add(self, features: Tensor) -> Moments:
         """Take in features (n, dimensions), and return itself.
 
@@ -102,6 +107,7 @@ def _gram(x: Tensor) -> Tensor:
 # ---- Fréchet distance
 
 
+@course_defaults()
 def frechet(
     real: Tensor | Moments,
     generated: Tensor | Moments,
@@ -149,7 +155,7 @@ def frechet(
             "bias: even a perfect generator would score far above 0. Compare it only with the score of as many "
             "other real samples, or take more than as many samples as dimensions",
             TooFewSamples,
-            stacklevel=2,
+            stacklevel=3,
         )
     sampled = sets or (fixed_reference and isinstance(generated, Tensor))
     value, maps = _frechet(r, g, maps=interval and sampled and few > d and not same)
@@ -206,13 +212,14 @@ def _influence_variance(x: Tensor, moments: Moments, other: Tensor, w: Tensor) -
     """Variance of the distance that comes from sampling x (n, d): that of its influence function, over n."""
     influence = []
     for part in x.split(4096):
-        centred = double(part) - moments.mean
+        centred = float64(part.detach()) - moments.mean
         # (x - μ)ᵀT(x - μ), in float32: an interval needs few digits.
         mapped = (centred.float() @ w.float()).square().sum(1)
         influence.append(2 * centred @ (moments.mean - other) + centred.square().sum(1) - mapped)
     return float(torch.cat(influence).var()) / len(x)
 
 
+@course_defaults()
 def frechet_bias(real: Tensor | Moments, n: int, reference: int) -> float:
     """Expected Fréchet distance of a perfect generator: n samples against `reference` others of the same Gaussian.
 
@@ -237,6 +244,7 @@ def frechet_bias(real: Tensor | Moments, n: int, reference: int) -> float:
     return float(values.sum() * (1 / n + 1 / m) + 0.5 * pairs * (1 / (n - 1) + 1 / (m - 1)))
 
 
+@course_defaults()
 def frechet_infinity(
     real: Tensor, generated: Tensor, *, extractor: str | None, generator: torch.Generator, sizes: int = 6
 ) -> Result:
@@ -283,6 +291,7 @@ class PrecisionRecall(NamedTuple):
     coverage: Result  # share of the real neighbourhoods with a generated sample in them
 
 
+@course_defaults()
 def precision_recall(
     real: Tensor, generated: Tensor, *, extractor: str | None, k: int = 3, batch: int = 1024
 ) -> PrecisionRecall:
@@ -309,7 +318,7 @@ def precision_recall(
     pair(real, generated, extractor)
     batch, few = checks.whole("batch", batch), min(len(real), len(generated))
     k = checks.whole("k", k, at_most=few - 1, why="a sample of the smaller set has no more neighbours")
-    x, y = double(real), double(generated)
+    x, y = float64(real.detach()), float64(generated.detach())
     center = x.mean(0)
     x, y = x - center, y - center  # shorter vectors lose fewer digits in |x|² + |y|² - 2xy
     real_balls, generated_balls = _squared_radii(x, k, batch), _squared_radii(y, k, batch)
@@ -387,14 +396,9 @@ def pair(real: Any, generated: Any, extractor: Any) -> bool:
             "memorised it. A distance of 0 then says that nothing was compared; take real samples that the generator "
             "was not trained on",
             IdenticalSets,
-            stacklevel=3,
+            stacklevel=4,
         )
     return same
-
-
-def double(x: Tensor) -> Tensor:
-    """On the CPU in float64, which not every accelerator knows."""
-    return x.detach().to("cpu", torch.float64)
 
 
 def _two_or_more(name: str, n: int) -> None:
@@ -419,4 +423,4 @@ def _moments(name: str, value: Tensor | Moments, *, checked: bool = False) -> Mo
 
 
 def _rows(x: Tensor) -> set[int]:
-    return {hash(row.tobytes()) for row in double(x).numpy() + 0.0}  # + 0.0 makes -0.0 to 0.0
+    return {hash(row.tobytes()) for row in float64(x.detach()).numpy() + 0.0}  # + 0.0 makes -0.0 to 0.0

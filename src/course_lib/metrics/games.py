@@ -23,6 +23,7 @@ from torch import Tensor
 
 from course_lib import checks
 from course_lib.metrics.result import Z95, Result
+from course_lib.precision import course_defaults, float64
 
 ELO = 400 / math.log(10)  # points per unit of log-odds: 400 points ahead means ten wins for each loss
 _CENTRE = 1500.0  # the average rating, by convention
@@ -41,6 +42,7 @@ class Battle:
     samples: Result  # r_samples: error rate of D₁ on G₂'s samples over that of D₂ on G₁'s
 
 
+@course_defaults()
 def adversarial_metric(
     d1_test: Tensor, d2_test: Tensor, d1_on_g2: Tensor, d2_on_g1: Tensor, *, tolerance: float = 0.1
 ) -> Battle:
@@ -64,10 +66,10 @@ def adversarial_metric(
             which leaves the ratio undefined.
     """
     checks.real("tolerance", tolerance, positive=True)
-    checks.tensor("d1_test", d1_test, "(N,)")
-    checks.tensor("d2_test", d2_test, f"({len(d1_test)},)")
-    checks.tensor("d1_on_g2", d1_on_g2, "(M,)")
-    checks.tensor("d2_on_g1", d2_on_g1, "(K,)")
+    checks.logits("d1_test", d1_test, "(N,)")
+    checks.logits("d2_test", d2_test, f"({len(d1_test)},)")
+    checks.logits("d1_on_g2", d1_on_g2, "(M,)")
+    checks.logits("d2_on_g1", d2_on_g1, "(K,)")
     e1, e2 = _wrong(d1_test, is_real=True), _wrong(d2_test, is_real=True)
     test = _ratio("r_test", e1, e2, "d2_test", paired=True)
     samples = _ratio(
@@ -99,8 +101,9 @@ class Games:
             raise ValueError(f"wins: expected counts >= 0, got {float(wins.min()):g}")
         if bool((wins.diagonal() != 0).any()):
             raise ValueError("wins: expected zeros on the diagonal, for nobody plays against themselves")
-        object.__setattr__(self, "wins", wins.double())
+        object.__setattr__(self, "wins", float64(wins))
 
+    @course_defaults()
     def __add__(self, other: Games) -> Games:
         """Both tournaments together; players are told apart by name, so that new ones may join."""
         names = tuple(dict.fromkeys(self.names + other.names))
@@ -111,6 +114,7 @@ class Games:
         return Games(names, wins)
 
 
+@course_defaults()
 def play(
     fake: Mapping[str, Mapping[str, Tensor]],
     real: Mapping[str, Tensor] | None = None,
@@ -149,9 +153,9 @@ def play(
     wins = torch.zeros(len(names), len(names), dtype=torch.float64)
     for g, row in fake.items():
         for d, logits in row.items():
-            wrong = [_wrong(checks.tensor(f"fake[{g!r}][{d!r}]", logits, "(N,)"), is_real=False)]
+            wrong = [_wrong(checks.logits(f"fake[{g!r}][{d!r}]", logits, "(N,)"), is_real=False)]
             if real is not None:
-                wrong.append(_wrong(checks.tensor(f"real[{d!r}]", real[d], "(M,)"), is_real=True))
+                wrong.append(_wrong(checks.logits(f"real[{d!r}]", real[d], "(M,)"), is_real=True))
             if batch is None:
                 outcomes = torch.cat(wrong)
             else:
@@ -163,7 +167,7 @@ def play(
                         f"{d!r} has, got {size}"
                     )
                 parts = [w[: count * size].view(count, size) for w in wrong]
-                outcomes = (torch.cat(parts, 1).mean(1) > 0.5).double()
+                outcomes = float64(torch.cat(parts, 1).mean(1) > 0.5)
             i, j = names.index(g), names.index(d)
             wins[i, j] += outcomes.sum()
             wins[j, i] += (1 - outcomes).sum()
@@ -225,6 +229,7 @@ class Ratings:
         )
 
 
+@course_defaults()
 def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> Ratings:
     """Maximum-likelihood ratings: player i beats j with probability π_i/(π_i + π_j), independently in every game.
 
@@ -292,6 +297,7 @@ def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> 
     )
 
 
+@course_defaults()
 def glicko2(
     rating: float,
     deviation: float,
@@ -326,11 +332,11 @@ def glicko2(
         )
     scale = 173.7178
     mu, phi = (rating - _CENTRE) / scale, deviation / scale
-    mu_j, phi_j = (opponents.double() - _CENTRE) / scale, deviations.double() / scale
+    mu_j, phi_j = (float64(opponents) - _CENTRE) / scale, float64(deviations) / scale
     g = 1 / (1 + 3 * phi_j**2 / math.pi**2).sqrt()
     expected = torch.sigmoid(g * (mu - mu_j))
     v = 1 / float((g**2 * expected * (1 - expected)).sum())
-    gain = float((g * (scores.double() - expected)).sum())
+    gain = float((g * (float64(scores) - expected)).sum())
     delta = v * gain
 
     def f(x: float) -> float:  # its root is the logarithm of the new squared volatility (step 5)
@@ -367,7 +373,7 @@ def _covariance(weight: Tensor, of_prior: Tensor) -> Tensor:
 
 def _wrong(logits: Tensor, *, is_real: bool) -> Tensor:
     """Whether the discriminator errs: 1 or 0 per sample; undecided is an error."""
-    return ((logits <= 0) if is_real else (logits >= 0)).double().cpu()
+    return float64((logits <= 0) if is_real else (logits >= 0))
 
 
 def _ratio(name: str, above: Tensor, below: Tensor, whose: str, *, paired: bool) -> Result:

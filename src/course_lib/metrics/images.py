@@ -28,18 +28,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib import checks
+from course_lib.precision import course_defaults, float64
 
 PEAK = 2.0  # white minus black in [-1, 1]: the data range of PSNR, whatever values the images happen to have
 
 
-class RangeWarning(UserWarning):
-    """Images look like [0, 1] where [-1, 1] is expected, so that numbers would be wrong without an error."""
+class RangeWarning(checks.ImageRangeWarning):
+    """Of two sets of images, one or both look like [0, 1]."""
 
 
 class IdenticalImagesWarning(UserWarning):
     """Pairs are equal in every pixel, so that their PSNR is infinite."""
 
 
+@course_defaults()
 def mse(x: Tensor, y: Tensor) -> Tensor:
     """Mean squared error of each pair, over channels and pixels: (N,), from 0 to 4 = (white - black)².
 
@@ -49,7 +51,7 @@ def mse(x: Tensor, y: Tensor) -> Tensor:
         TypeError, ValueError: not two sets of images of one shape (N, C, H, W) in [-1, 1].
     """
     x, y = image_pair(x, y)
-    return (_float64(x) - _float64(y)).square().flatten(1).mean(1)
+    return (float64(x) - float64(y)).square().flatten(1).mean(1)
 
 
 def psnr(x: Tensor, y: Tensor) -> Tensor:
@@ -83,7 +85,7 @@ def psnr_of_mse(mse: Tensor) -> Tensor:
     checks.tensor("mse", mse)
     if bool((mse < 0).any()):
         raise ValueError(f"mse: expected numbers >= 0, got {float(mse.detach().min()):.3g}")
-    return 10 * torch.log10(PEAK**2 / _float64(mse))
+    return 10 * torch.log10(PEAK**2 / float64(mse))
 
 
 class SSIMMaps(NamedTuple):
@@ -94,6 +96,7 @@ class SSIMMaps(NamedTuple):
     structure: Tensor  # the local correlation, in (-1, 1]
 
 
+@course_defaults()
 def ssim(
     x: Tensor,
     y: Tensor,
@@ -142,10 +145,12 @@ def ssim(
             _real_power(maps.structure, exponents[2])
             luminance, contrast, structure = (m**e for m, e in zip(maps, exponents, strict=True))
             similarity = luminance * contrast * structure  # (n, C, h, w)
-        scores.append(similarity.flatten(1).mean(1))
+        # at most 1, says the inequality of Cauchy and Schwarz; rounding says more where both are nearly flat
+        scores.append(similarity.clamp(max=1).flatten(1).mean(1))
     return torch.cat(scores)
 
 
+@course_defaults()
 def ssim_maps(
     x: Tensor,
     y: Tensor,
@@ -164,6 +169,7 @@ def ssim_maps(
     return _maps(_local(x, y, window), *_constants(k1, k2, c3))
 
 
+@course_defaults()
 def gaussian_window(size: int = 11, sigma: float = 1.5) -> Tensor:
     """Weights (size,) of a Gaussian of `sigma` pixels around the middle, with sum 1: Wang et al.'s window.
 
@@ -176,6 +182,7 @@ def gaussian_window(size: int = 11, sigma: float = 1.5) -> Tensor:
     return weights / weights.sum()
 
 
+@course_defaults()
 def uniform_window(size: int = 7) -> Tensor:
     """Equal weights (size,), with sum 1. Scikit-image has them by default, with the sample covariance, however.
 
@@ -186,6 +193,7 @@ def uniform_window(size: int = 7) -> Tensor:
     return torch.full((size,), 1 / size, dtype=torch.float64)
 
 
+@course_defaults()
 def perceptual_distance(
     a: Mapping[str, Tensor], b: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
 ) -> Tensor:
@@ -213,7 +221,7 @@ def perceptual_distance(
             got = f"{tuple(a[layer].shape)} and {tuple(b[layer].shape)}"
             raise ValueError(f"a and b: expected maps of one shape for layer {layer!r}, got {got}")
         # normalize() has gradient 0 at a vector of zeros, where that of sqrt(sum of squares) is NaN.
-        unit_a, unit_b = (F.normalize(_float64(maps[layer]), dim=1, eps=1e-10) for maps in (a, b))
+        unit_a, unit_b = (F.normalize(float64(maps[layer]), dim=1, eps=1e-10) for maps in (a, b))
         difference = (unit_a - unit_b).square()  # (N, C, h, w)
         if weights is not None:
             w = checks.tensor(f"weights[{layer!r}]", weights[layer], f"({difference.shape[1]},)")
@@ -234,7 +242,7 @@ def image_pair(x: Any, y: Any, shape: str = "(N, C, H, W)", *, smallest: int = 1
     extremes = []
     for name, value in (("x", x), ("y", y)):
         value = value.detach() if isinstance(value, Tensor) else value
-        checks.images(name, value, shape)
+        checks.images(name, value, shape, shown=True)  # of both together more can be said: see below
         if min(value.shape[2:]) < smallest:
             raise ValueError(
                 f"{name}: expected images of at least {smallest} x {smallest} pixels, as many as the window or the "
@@ -266,7 +274,7 @@ def _range_warning(extremes: list[tuple[float, float]]) -> None:
             + ("PSNR is 6 dB too high, MSE 4 times too small" if neither else "the number says nothing")
             + ", and SSIM and feature distances are those of paler images",
             RangeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -281,7 +289,7 @@ class _Local(NamedTuple):
 
 
 def _prepared(x: Tensor, y: Tensor, window: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    window = gaussian_window() if window is None else checks.tensor("window", window, "(s,)").double()
+    window = gaussian_window() if window is None else float64(checks.tensor("window", window, "(s,)"))
     if float(window.min()) < 0 or abs(float(window.sum()) - 1) > 1e-6:
         raise ValueError(f"window: expected weights >= 0 with sum 1, got sum {float(window.sum()):.6g}")
     x, y = image_pair(x, y, smallest=len(window))
@@ -302,7 +310,7 @@ def _parts(x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _local(x: Tensor, y: Tensor, window: Tensor) -> _Local:
-    x, y = (_float64(x) + 1) / 2, (_float64(y) + 1) / 2  # [-1, 1] -> [0, 1]: black is 0
+    x, y = (float64(x) + 1) / 2, (float64(y) + 1) / 2  # [-1, 1] -> [0, 1]: black is 0
     weights = window.tolist()
 
     def smoothed(image: Tensor) -> Tensor:
@@ -340,8 +348,3 @@ def _real_power(structure: Tensor, gamma: float) -> None:
             f"gamma = {gamma:g}: the structure is negative in places ({lowest:.3g}), and a negative number has no "
             "real power that is not whole; take a whole gamma"
         )
-
-
-def _float64(x: Tensor) -> Tensor:
-    """x in double precision, on the CPU if it was on an Apple GPU, which has none."""
-    return (x.cpu() if x.device.type == "mps" else x).double()

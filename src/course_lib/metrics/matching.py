@@ -23,8 +23,10 @@ from torch import Tensor
 
 from course_lib import checks
 from course_lib.metrics.result import Z95, IdenticalSets, Result, extractor_name, mean
+from course_lib.precision import course_defaults, float64
 
 _BLOCK = 2**22  # numbers held at once where all pairs are gone through: 32 MB
+_SWAMPED = 1e6  # times the median cost: what costs more takes digits from the rest
 _FEW = 16  # dimensions up to which the differences of all pairs take no longer than a matrix product
 
 
@@ -43,6 +45,7 @@ class Matching(Result):
     deficiency: float = 0.0  # share of the samples left without a partner: 0 for a perfect matching
 
 
+@course_defaults()
 def matching_score(
     real: Tensor, generated: Tensor, *, extractor: str | None, cost: str = "euclidean"
 ) -> Matching:
@@ -70,9 +73,11 @@ def matching_score(
 
     Raises:
         TypeError, ValueError: other types, shapes or ranges, or samples of unequal size.
+        MemoryError: n² costs are more than the machine has room for.
 
     Warns:
         IdenticalSets: the score is 0, for all generated samples are copies of the real ones.
+        checks.ImageRangeWarning: no pixel is below 0, as if images were in [0, 1].
     """
     a, b = _pair(real, generated, extractor)
     if len(a) != len(b):
@@ -82,6 +87,8 @@ def matching_score(
         )
     from course_lib.metrics import pricing
 
+    advice = "match fewer samples, or use sparse_matching_score, which keeps a few neighbours of each"
+    checks.memory(f"a matching of {len(a):,} samples with as many", 16 * len(a) ** 2, advice)
     columns, u, v = pricing.solve(cost_matrix(a, b, cost=cost).numpy())
     n = len(a)
     pairs = torch.stack([torch.arange(n), torch.from_numpy(columns)], 1)
@@ -89,6 +96,7 @@ def matching_score(
     return _matching(a, b, pairs, cost, extractor, ci95, (torch.from_numpy(u), torch.from_numpy(v)))
 
 
+@course_defaults()
 def sparse_matching_score(
     real: Tensor,
     generated: Tensor,
@@ -128,9 +136,6 @@ def sparse_matching_score(
     Warns:
         IdenticalSets: all matched pairs have cost 0, for these generated samples are copies of real ones.
     """
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-
     a, b = _pair(real, generated, extractor)
     n = len(a)
     if n != len(b):
@@ -147,18 +152,42 @@ def sparse_matching_score(
         edges = torch.cat([edges, (near * n + torch.arange(n)[:, None]).reshape(-1)]).unique()
     rows, columns = edges // n, edges % n  # rows are generated, columns real
     price = _power(pair_distances(b, a, rows, columns), cost)
-    dearest = torch.zeros(n, dtype=torch.float64).scatter_reduce(0, rows, price, "amax")
-    unit = float(dearest.max()) or 1.0
-    dummy = float(dearest.sum()) + unit
-    entries = torch.cat([price, torch.full((n,), dummy, dtype=torch.float64)]) + unit
-    all_rows, all_columns = torch.cat([rows, torch.arange(n)]), torch.cat([columns, n + torch.arange(n)])
-    graph = csr_array((entries.numpy(), (all_rows.numpy(), all_columns.numpy())), (n, 2 * n))
-    partner = torch.from_numpy(min_weight_full_bipartite_matching(graph)[1].astype(np.int64))
-    matched = partner < n
-    pairs = torch.stack([partner[matched], torch.arange(n)[matched]], 1)
+    chosen = _largest_and_cheapest(rows, columns, price, n)
+    pairs = torch.stack([columns[chosen], rows[chosen]], 1)
     return _matching(a, b, pairs, cost, extractor, math.nan, None)
 
 
+def _largest_and_cheapest(rows: Tensor, columns: Tensor, price: Tensor, n: int) -> Tensor:
+    """Which edges make a largest matching, of least cost among these: their numbers.
+
+    A single outlier may cost so much that the dummies' price, which has to exceed it, swamps the digits of all other
+    costs. Then the pairs that cost that much are settled, and what is left is solved once more at a lower price.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+    settled, left = [], torch.arange(len(price))
+    while len(left):
+        r, c, p = rows[left], columns[left], price[left]
+        dearest = torch.zeros(n, dtype=torch.float64).scatter_reduce(0, r, p, "amax")
+        unit = float(dearest.max()) or 1.0
+        dummy = float(dearest.sum()) + unit
+        entries = torch.cat([p, torch.full((n,), dummy, dtype=torch.float64)]) + unit
+        all_rows, all_columns = torch.cat([r, torch.arange(n)]), torch.cat([c, n + torch.arange(n)])
+        graph = csr_array((entries.numpy(), (all_rows.numpy(), all_columns.numpy())), (n, 2 * n))
+        partner = torch.from_numpy(min_weight_full_bipartite_matching(graph)[1].astype(np.int64))
+        taken = partner[r] == c
+        swamped = p[taken] > _SWAMPED * p[taken].median() if bool(taken.any()) else taken[:0]
+        if not bool(swamped.any()) or bool(swamped.all()):
+            return torch.cat([*settled, left[taken]])
+        dear = left[taken][swamped]
+        settled.append(dear)
+        free = ~torch.isin(rows[left], rows[dear]) & ~torch.isin(columns[left], columns[dear])
+        left = left[free]
+    return torch.cat(settled)
+
+
+@course_defaults()
 def real_baseline(
     real: Tensor, n: int, generator: torch.Generator, *, extractor: str | None, cost: str = "euclidean"
 ) -> Matching:
@@ -177,7 +206,7 @@ def real_baseline(
     """
     checks.tensor("real", real)
     checks.whole("n", n, at_most=len(real) // 2, why="half of the real samples, which are split in two")
-    order = torch.randperm(len(real), generator=generator)
+    order = torch.randperm(len(real), generator=generator).to(real.device)
     return matching_score(real[order[:n]], real[order[n : 2 * n]], extractor=extractor, cost=cost)
 
 
@@ -205,6 +234,7 @@ def score_difference(first: Matching, second: Matching) -> Result:
     )
 
 
+@course_defaults()
 def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Result | None]:
     """The mean cost of the pairs whose real sample is of class 0, 1, ...; None for a class without pairs.
 
@@ -218,7 +248,7 @@ def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Resu
     Raises:
         TypeError, ValueError: not one label per real sample, or one out of range.
     """
-    labels = checks.labels("labels", labels, matching.n, checks.whole("classes", classes))
+    labels = checks.labels("labels", labels, matching.n, checks.whole("classes", classes)).cpu()
     of_pairs = labels[matching.pairs[:, 0]]
     costs = [matching.costs[of_pairs == c] for c in range(classes)]
     return [
@@ -227,6 +257,7 @@ def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Resu
     ]
 
 
+@course_defaults()
 def cost_matrix(a: Tensor, b: Tensor, *, cost: str = "euclidean") -> Tensor:
     """Distances ("euclidean") or squared distances ("squared") between a (n, d) and b (m, d): (n, m) float64.
 
@@ -235,10 +266,11 @@ def cost_matrix(a: Tensor, b: Tensor, *, cost: str = "euclidean") -> Tensor:
     In few dimensions the differences of all pairs are faster anyway.
 
     Raises:
-        TypeError, ValueError: other shapes, types or kinds of cost.
+        TypeError, ValueError: other shapes, types or kinds of cost. MemoryError: more than there is room for.
     """
     checks.choice("cost", cost, ("euclidean", "squared"))
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))
+    checks.memory(f"a cost matrix of {len(a):,} x {len(b):,}", 8 * len(a) * len(b), "take fewer samples")
     if a.shape[1] <= _FEW:
         return _power(torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist"), cost)
     a2, b2 = a.square().sum(1), b.square().sum(1)
@@ -254,13 +286,15 @@ def cost_matrix(a: Tensor, b: Tensor, *, cost: str = "euclidean") -> Tensor:
     return result
 
 
+@course_defaults()
 def pair_distances(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
     """‖a[i] - b[j]‖ of pairs given by their indices i, j (m,): (m,) float64, from the differences themselves."""
     # in blocks that stay in the cache
     parts = zip(*(x.split(max(1, _BLOCK // 16 // a.shape[1])) for x in (i, j)), strict=True)
-    return torch.cat([(a[p].double() - b[q].double()).square().sum(1).sqrt() for p, q in parts])
+    return torch.cat([(float64(a[p]) - float64(b[q])).square().sum(1).sqrt() for p, q in parts])
 
 
+@course_defaults()
 def neighbours(a: Tensor, b: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k nearest rows of b (m, d) to each row of a (n, d), nearest first: indices and distances, (n, k) each.
 
@@ -287,7 +321,7 @@ def neighbours(a: Tensor, b: Tensor, k: int) -> tuple[Tensor, Tensor]:
         exact = pair_distances(a, b, rows.repeat_interleave(wide), found.reshape(-1)).view(-1, wide)
         found, exact = _nearest(found, exact, k)
         if wide < len(b):
-            limit = rough[:, -1].double() + a[rows].square().sum(1)  # everything that was left out is beyond
+            limit = float64(rough[:, -1]) + a[rows].square().sum(1)  # everything that was left out is beyond
             unsure = (exact[:, -1].square() > (limit - error[rows]).clamp(min=0)).nonzero()[:, 0]
             if len(unsure):
                 near = cost_matrix(a[rows[unsure]], b).topk(k, 1, largest=False).indices
@@ -306,7 +340,7 @@ def _nearest(found: Tensor, distances: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def _centred(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Both in double precision and moved so that norms are small, which spares digits; differences do not notice."""
-    a, b = a.double(), b.double()
+    a, b = float64(a.detach()), float64(b.detach())
     centre = b.mean(0)
     return a - centre, b - centre
 
@@ -350,7 +384,7 @@ def _matching(
             f"all {len(costs):,} matched generated samples are copies of real ones: a score of 0 says that they were "
             "memorised, not that the distributions are equal; compare with real_baseline",
             IdenticalSets,
-            stacklevel=3,
+            stacklevel=4,
         )
     kind = "W₁" if cost == "euclidean" else "W₂²"
     name = f"matching score {kind}" + ("" if potentials is not None else " on nearest neighbours")

@@ -16,6 +16,7 @@ from torch import Tensor
 from course_lib import checks
 from course_lib.metrics.distributions import sample, squared_distances
 from course_lib.metrics.result import Result, proportion
+from course_lib.precision import course_defaults, float64
 
 
 class Modes(NamedTuple):
@@ -26,6 +27,7 @@ class Modes(NamedTuple):
     counts: Tensor  # (modes,) int64: high-quality samples of each mode
 
 
+@course_defaults()
 def count_modes(
     generated: Tensor, centres: Tensor, *, std: float, within: float = 3.0, least: int = 1
 ) -> Modes:
@@ -43,8 +45,8 @@ def count_modes(
     Raises:
         TypeError, ValueError: other types or shapes, numbers that are not positive, or modes that overlap.
     """
-    centres = checks.tensor("centres", centres, "(K, D)").detach().cpu().double()
-    x = sample("generated", generated, dimensions=centres.shape[1]).detach().cpu().double()
+    centres = float64(checks.tensor("centres", centres, "(K, D)").detach())
+    x = float64(sample("generated", generated, dimensions=centres.shape[1]).detach())
     radius = checks.real("within", within, positive=True) * checks.real("std", std, positive=True)
     checks.whole("least", least)
     if len(centres) > 1 and (gap := float(torch.pdist(centres).min())) <= 2 * radius:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from course_lib import checks
+from course_lib.precision import float64
 
 Z95 = 1.96  # standard errors in half a 95 % interval of the normal distribution
 
@@ -46,7 +47,7 @@ def mean(name: str, values: Tensor, *, reference: int | None = None, extractor: 
     Raises:
         TypeError, ValueError: not a finite floating-point vector.
     """
-    values = checks.tensor("values", values, "(N,)").double()
+    values = float64(checks.tensor("values", values, "(N,)").detach())
     n = len(values)
     error = float(values.std()) / math.sqrt(n) if n > 1 else math.nan
     return Result(name, float(values.mean()), Z95 * error, n, reference, extractor)

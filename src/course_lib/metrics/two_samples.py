@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from course_lib import checks
-from course_lib.metrics.distributions import double, pair, sample, squared_distances
+from course_lib.metrics.distributions import pair, sample, squared_distances
 from course_lib.metrics.result import Z95, Result, proportion
+from course_lib.precision import course_defaults, float64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class LogLikelihood(Result):
 # ---- kernel distance
 
 
+@course_defaults()
 def kernel_distance(real: Tensor, generated: Tensor, *, extractor: str | None, batch: int = 2048) -> Result:
     """Squared maximum mean discrepancy with the kernel (xᵀy/d + 1)³, from features (N, d) and (M, d).
 
@@ -69,7 +71,7 @@ def kernel_distance(real: Tensor, generated: Tensor, *, extractor: str | None, b
         IdenticalSets: nothing but real samples is generated.
     """
     same, batch = pair(real, generated, extractor), checks.whole("batch", batch)
-    x, y = double(real), double(generated)
+    x, y = float64(real.detach()), float64(generated.detach())
     n, m = len(x), len(y)
     xx, yy = _kernel_sums(x, batch) / (n - 1), _kernel_sums(y, batch) / (m - 1)  # (N,), (M,)
     xy, yx = torch.zeros_like(xx), torch.zeros_like(yy)
@@ -105,6 +107,7 @@ def _kernel_sums(x: Tensor, batch: int) -> Tensor:
 # ---- Parzen window
 
 
+@course_defaults()
 def parzen(
     real: Tensor, generated: Tensor, *, validation: Tensor, extractor: str | None, batch: int = 500
 ) -> LogLikelihood:
@@ -136,11 +139,11 @@ def parzen(
     pair(real, generated, extractor)
     sample("validation", validation, dimensions=real.shape[1])
     batch = checks.whole("batch", batch)
-    centres, held_out = double(generated), double(validation)
+    centres, held_out = float64(generated.detach()), float64(validation.detach())
     sigma = _best_width(held_out, centres, batch)
-    values = _parzen_log_densities(double(real), centres, torch.tensor([sigma], dtype=torch.float64), batch)[
-        :, 0
-    ]
+    values = _parzen_log_densities(
+        float64(real.detach()), centres, torch.tensor([sigma], dtype=torch.float64), batch
+    )[:, 0]
     ci95 = Z95 * float(values.std()) / math.sqrt(len(values))
     return LogLikelihood(
         "Parzen log-likelihood", float(values.mean()), ci95, len(generated), len(real), extractor, sigma=sigma
@@ -181,6 +184,7 @@ def _parzen_log_densities(x: Tensor, centres: Tensor, widths: Tensor, batch: int
 # ---- tests on random directions
 
 
+@course_defaults()
 def sliced_wasserstein(
     real: Tensor,
     generated: Tensor,
@@ -233,6 +237,7 @@ def sliced_wasserstein(
     return Test(name, value, ci95, len(generated), n, extractor, p=p)
 
 
+@course_defaults()
 def kolmogorov_smirnov(
     real: Tensor,
     generated: Tensor,
@@ -287,7 +292,7 @@ def _projections(
     directions = checks.whole("directions", directions, at_least=2)
     w = torch.randn(real.shape[1], directions, generator=generator, dtype=torch.float64)
     w /= w.norm(dim=0)
-    values, ranks = torch.cat([double(real) @ w, double(generated) @ w]).T.sort(dim=1)
+    values, ranks = torch.cat([float64(real.detach()) @ w, float64(generated.detach()) @ w]).T.sort(dim=1)
     return values, ranks
 
 
@@ -321,6 +326,7 @@ def _permutation_p(
 # ---- a classifier as a test
 
 
+@course_defaults()
 def classifier_two_sample(
     real: Tensor,
     generated: Tensor,
@@ -363,7 +369,7 @@ def classifier_two_sample(
             "take the same number of each, x[:n]"
         )
     half = n // 2
-    sets = [double(x)[torch.randperm(n, generator=generator)] for x in (real, generated)]
+    sets = [float64(x.detach())[torch.randperm(n, generator=generator)] for x in (real, generated)]
     train, test = (torch.cat([x[part] for x in sets]).numpy() for part in (slice(half), slice(half, None)))
     y_train, y_test = (torch.arange(2).repeat_interleave(size).numpy() for size in (half, n - half))
     if classifier == "logistic":

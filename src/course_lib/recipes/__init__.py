@@ -5,11 +5,12 @@ A record is an experiment too long for a page, run by ``python -m course_lib.zoo
 
 from collections.abc import Callable
 
+from course_lib.cards import mean, proportion
 from course_lib.recipes import autoencoders, avatars, digits, gans, leaderboard, matching, toys, vae, vq
 from course_lib.recipes.digits import balanced_subset, random_affine, train_small_cnn
 from course_lib.recipes.duelling import DiscriminatorWon, duel
 from course_lib.recipes.fitting import fit
-from course_lib.recipes.recipe import Facts, Recipe, mean, proportion
+from course_lib.recipes.recipe import Facts, Recipe
 from course_lib.training import Runtime
 
 RECIPES: dict[str, Recipe] = {

@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from course_lib import data
 from course_lib.autoencoders import Autoencoder, AutoencoderConfig
+from course_lib.cards import Score, mean
+from course_lib.precision import course_defaults
 from course_lib.recipes.fitting import fit
-from course_lib.recipes.recipe import Facts, Recipe, Score, mean
+from course_lib.recipes.recipe import Facts, Recipe
 from course_lib.training import Runtime, batched
 
 CIFAR10 = {"resolution": 32, "colours": 3, "channels": (32, 64, 128), "hidden": (), "latent": 128}
@@ -62,20 +64,21 @@ def train_ae_cifar10(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Facts
     return model, {"data": "CIFAR-10 train", **facts}
 
 
+@course_defaults()
 def random_mirror(x: Tensor, generator: torch.Generator) -> Tensor:
     """Each image of x (N, C, H, W) mirrored left to right with probability one half."""
     coin = torch.rand(len(x), 1, 1, 1, generator=generator).to(x.device) < 0.5
     return torch.where(coin, x.flip(3), x)
 
 
-def score_ae_mnist(model: nn.Module) -> dict[str, Score]:
+def score_ae_mnist(model: nn.Module, n: int = 10_000) -> dict[str, Score]:
     """Mean squared error per pixel, in units of [-1, 1], on the 10,000 MNIST test images."""
-    return {"test MSE": mean(_squared_error(model, data.mnist("test")[0]))}
+    return {"test MSE": mean(_squared_error(model, data.mnist("test")[0][:n]))}
 
 
-def score_ae_cifar10(model: nn.Module) -> dict[str, Score]:
+def score_ae_cifar10(model: nn.Module, n: int = 500) -> dict[str, Score]:
     """Mean squared error per number, in units of [-1, 1], on the 500 CIFAR-10 test images that are shipped."""
-    return {"test MSE": mean(_squared_error(model, data.cifar10_sample()[0]))}
+    return {"test MSE": mean(_squared_error(model, data.cifar10_sample()[0][:n]))}
 
 
 def _squared_error(model: nn.Module, x: Tensor) -> Tensor:

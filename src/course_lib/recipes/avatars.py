@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import data
+from course_lib.cards import Score, share
 from course_lib.classifiers import AvatarCNN, AvatarCNNConfig
+from course_lib.precision import course_defaults
 from course_lib.recipes.fitting import fit
-from course_lib.recipes.recipe import Facts, Recipe, proportion
+from course_lib.recipes.recipe import Facts, Recipe
 from course_lib.training import Runtime, batched
 
 # All columns of the table but `accessories`, of which `glasses` is a function.
@@ -34,7 +36,7 @@ def train_avatar_classifier(
 ) -> tuple[nn.Module, Facts]:
     """`AvatarCNN` on 20,000 Open Peeps faces (seed 0) of 64 x 64, made a little worse at random (`imperfect`).
 
-    The loss is the sum of the attributes' cross-entropies; 8 epochs of Adam with a one-cycle learning rate. The first
+    The loss is the sum of the attributes' cross-entropies; 8 epochs of `fit`. The first
     run renders the faces, a minute or two; later ones read the cache folder.
     """
     x, attributes = data.avatars(faces, 64, _TRAINING, progress=not quiet)
@@ -67,6 +69,7 @@ def train_avatar_classifier(
     return model, {"data": f"avatars (open-peeps, 64 x 64), seed {_TRAINING}, n = {faces}", **facts}
 
 
+@course_defaults()
 def class_numbers(attributes: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]) -> Tensor:
     """The table of `data.avatars` as labels (N, A) int64: column k holds the numbers of the k-th attribute in `names`.
 
@@ -87,6 +90,7 @@ def class_numbers(attributes: Mapping[str, np.ndarray], names: Mapping[str, Sequ
     return torch.stack(columns, 1)
 
 
+@course_defaults()
 def imperfect(
     x: Tensor, generator: torch.Generator, *, shift: float = 2.0, blur: float = 1.0, noise: float = 0.1
 ) -> Tensor:
@@ -108,19 +112,17 @@ def imperfect(
     return x + deviation * torch.randn(x.shape, generator=generator).to(x.device)
 
 
-def score_avatar_classifier(model: nn.Module, faces: int = 5000) -> dict[str, dict[str, float]]:
+def score_avatar_classifier(model: nn.Module, n: int = 5_000) -> dict[str, Score]:
     """Accuracy of each attribute, with its 95 % interval, on 5,000 faces of a sequence not trained on (seed 1).
 
     13 % of them, though, look exactly like some face of the training set: there are not that many combinations.
     """
-    x, attributes = data.avatars(faces, 64, _HELD_OUT, progress=False)
+    x, attributes = data.avatars(n, 64, _HELD_OUT, progress=False)
     assert isinstance(model, AvatarCNN)
-    device = model.head.weight.device
     y = class_numbers(attributes, model.cfg.names)
-    logits = model.by_attribute(batched(model, x.to(device, memory_format=torch.channels_last)).cpu())
+    logits = model.by_attribute(batched(model, x))
     return {
-        f"accuracy of {key}": proportion(float((part.argmax(1) == y[:, k]).double().mean()), faces)
-        for k, (key, part) in enumerate(logits.items())
+        f"accuracy of {key}": share(part.argmax(1) == y[:, k]) for k, (key, part) in enumerate(logits.items())
     }
 
 

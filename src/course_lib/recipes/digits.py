@@ -9,18 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import data
+from course_lib.cards import Score, proportion
 from course_lib.classifiers import DigitCNN, DigitCNNConfig
+from course_lib.precision import course_defaults
 from course_lib.progress import progress
 from course_lib.recipes.fitting import fit
-from course_lib.recipes.recipe import Facts, Recipe, proportion
+from course_lib.recipes.recipe import Facts, Recipe
 from course_lib.training import Runtime, accuracy
 
 
 def train_digit_classifier(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Facts]:
     """`DigitCNN` on the 60,000 MNIST training images, slightly rotated, scaled and shifted at random.
 
-    24 epochs of Adam with a one-cycle learning rate; the weights handed out are the last ones. The test set is
-    not looked at before the end.
+    24 epochs of `fit`; the weights handed out are the last ones. The test set is not looked at before the end.
     """
     x, y = data.mnist("train")
     batches = data.Stream(rt.place(x), y.to(rt.device), batch=128, generator=rt.generator(1))
@@ -47,6 +48,7 @@ def train_digit_classifier(rt: Runtime, quiet: bool = False) -> tuple[nn.Module,
     return model, {"data": "MNIST train", **facts}
 
 
+@course_defaults()
 def random_affine(
     x: Tensor,
     generator: torch.Generator,
@@ -73,17 +75,17 @@ def random_affine(
     return F.grid_sample(x + 1, grid, align_corners=False) - 1
 
 
-def score_digit_classifier(model: nn.Module) -> dict[str, dict[str, float]]:
+def score_digit_classifier(model: nn.Module, n: int = 10_000) -> dict[str, Score]:
     """Accuracy on the 10,000 MNIST test images with its 95 % interval (normal approximation)."""
-    x, y = data.mnist("test")
+    x, y = (part[:n] for part in data.mnist("test"))
     return {"test accuracy": proportion(accuracy(model, x, y), len(x))}
 
 
 def record_cnn_learning_curve(rt: Runtime, quiet: bool = False) -> Facts:
     """Test accuracy of `DigitCNN` trained on few images: 5 seeds for each of 5 sizes (chapter 1).
 
-    The same number of images of each class, no augmentation; Adam with a one-cycle learning rate for 600 steps of
-    64 images (1,200 from n = 3,000 on), whatever n, so that small sets are seen many times.
+    The same number of images of each class, no augmentation; Adam with a one-cycle learning rate and momentum for 600
+    steps of 64 images (1,200 from n = 3,000 on), whatever n, so that small sets are seen many times.
     """
     sizes, seeds = (100, 300, 1000, 3000, 10000), 5
     x, y = data.mnist("train")
@@ -104,7 +106,7 @@ def train_small_cnn(rt: Runtime, x: Tensor, y: Tensor, *, steps: int, seed: int 
     """A `DigitCNN` after `steps` batches of 64 of the images x (N, 1, 28, 28) with labels y (N,)."""
     torch.manual_seed(seed)
     model = rt.place(DigitCNN()).train()
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    optimizer = torch.optim.Adam(model.parameters())  # the schedule sets its learning rate and its momentum
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     stream = data.Stream(
         rt.place(x), y.to(rt.device), batch=64, generator=torch.Generator().manual_seed(seed)
@@ -118,6 +120,7 @@ def train_small_cnn(rt: Runtime, x: Tensor, y: Tensor, *, steps: int, seed: int 
     return model.eval()
 
 
+@course_defaults()
 def balanced_subset(y: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """Indices (n,) of n samples drawn at random with equally many of each class of the labels y (N,).
 

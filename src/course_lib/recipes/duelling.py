@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from course_lib import checks
 from course_lib.adversarial import Loss, Objective, Penalty, Verdict, clip_weights
+from course_lib.cards import full_name
 from course_lib.gans import GAN
 from course_lib.progress import progress
-from course_lib.recipes.fitting import Guard
+from course_lib.recipes.fitting import Guard, learnable, minibatch
 from course_lib.recipes.recipe import Facts
 from course_lib.training import Runtime
 
@@ -51,7 +52,7 @@ def duel(
         loss: of `course_lib.adversarial`.
         images: real images to see; a generator step comes after every `critics` batches of them.
         batch: images in each minibatch.
-        lr: of the generator and of the discriminator, for Adam.
+        lr: a pair, of the generator and of the discriminator, for Adam.
         betas: of Adam.
         critics: discriminator steps per generator step.
         penalties: pairs of a penalty of `course_lib.adversarial` and its weight.
@@ -69,8 +70,8 @@ def duel(
         DiscriminatorWon: its loss was next to nothing over 200 generator steps; said once.
 
     Raises:
-        TypeError, ValueError: a wrong number of images, learning rate, decay or clip, or minibatches of another size;
-            as `Guard` and `Objective` too.
+        TypeError, ValueError: a wrong number of images, learning rate, decay or clip; minibatches of another size,
+            images not in [-1, 1], labels that the model does not have; frozen weights; as `Guard` and `Objective`.
         TrainingDiverged: a loss became NaN or infinite.
     """
     checks.whole("critics", critics)
@@ -81,12 +82,15 @@ def duel(
         raise ValueError(f"decay must be a share of the training, from 0 to 1; received {decay}")
     if clip is not None:
         checks.real("clip", clip, positive=True)
+    if not isinstance(lr, Sequence) or len(lr) != 2:
+        raise TypeError(f"lr: expected a pair, of the generator and of the discriminator, got {lr!r}")
     noise = rt.generator(2)
     G, D = gan.G, gan.D
+    learners = learnable("gan.G", G), learnable("gan.D", D)
     objective = Objective(D, loss, penalties)
     optimizers = [
-        torch.optim.Adam(net.parameters(), checks.real("lr", rate, positive=True), betas)
-        for net, rate in zip((G, D), lr, strict=True)
+        torch.optim.Adam(weights, checks.real("lr", rate, positive=True), betas)
+        for weights, rate in zip(learners, lr, strict=True)
     ]
 
     def share(done: int) -> float:
@@ -94,14 +98,14 @@ def duel(
 
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, share) for optimizer in optimizers]
     step_G, step_D = optimizers
-    learners = [weight for weight in G.parameters() if weight.requires_grad]
     gan.train()
     plan = {"what": what, "images": images, "batch": batch, "lr": list(lr), "betas": list(betas)}
     plan |= {
         "critics": critics,
         "clip": clip,
         "decay": decay,
-        "penalties": [weight for _, weight in objective.penalties],
+        "loss": loss.name,
+        "penalties": [[full_name(penalty), weight] for penalty, weight in objective.penalties],
     }
     parts = {"gan": gan, "batches": batches, "step_G": step_G, "step_D": step_D}
     parts |= {"schedule_G": schedules[0], "schedule_D": schedules[1]}
@@ -114,10 +118,9 @@ def duel(
         bar.update(guard.images_seen)
         for number in range(guard.images_seen // round_, rounds):
             for _ in range(critics):
-                drawn = next(batches)
-                x, *y = (drawn,) if isinstance(drawn, Tensor) else drawn
-                if len(x) != batch:
-                    raise ValueError(f"batches: expected minibatches of {batch} images, got one of {len(x)}")
+                x, *y = minibatch(batches, batch, guard.images_seen)
+                if y and guard.images_seen == 0 and (classes := getattr(gan.cfg, "classes", 0)):
+                    checks.labels("batches, labels", y[0], batch, classes)
                 with torch.no_grad():  # the discriminator's step does not reach the generator
                     fake = G(gan.codes(len(x), noise), *y)
                 verdict = objective(x, fake, noise, *y)
@@ -131,7 +134,7 @@ def duel(
             # Simplified: logits of the reals from before the discriminator's last step; only a relativistic loss cares
             value = loss.generator(verdict.real, logits).mean()
             step_G.zero_grad(set_to_none=True)
-            value.backward(inputs=learners)  # through the discriminator, but not into its weights
+            value.backward(inputs=learners[0])  # through the discriminator, but not into its weights
             step_G.step()
             for schedule in schedules:
                 schedule.step()

@@ -1,4 +1,4 @@
-"""The loop that the recipes share: Adam, a one-cycle learning rate, and a progress bar that counts images.
+"""The loop that the recipes share: AdamW, one cycle of the learning rate, and a progress bar that counts images.
 
 `Guard` is what makes a long loop dependable, this one or one that is written out: it is resumed where it was
 interrupted, with bit for bit the same result, and it stops when a number is no longer finite.
@@ -43,6 +43,9 @@ def fit(
 ) -> Facts:
     """Minimise ``loss(minibatch)`` over the parameters of `model` until `images` images were seen.
 
+    By AdamW with the one-cycle policy of Smith & Topin 2018: the learning rate rises, then falls to nearly 0, and the
+    first moment's decay goes the other way, from 0.95 to 0.85 and back (PyTorch's `OneCycleLR`).
+
     If `rt` keeps checkpoints, the loop can be interrupted and resumed. For the result to be the same then, `loss` may
     draw only from generators that came from ``rt.generator`` before, from those that modules of `model` have as
     attributes, and from torch's own (dropout does), and it may remember nothing from one call to the next.
@@ -51,7 +54,7 @@ def fit(
     Args:
         rt: has the device, the generators and the checkpoints.
         model: in training mode afterwards too; its parameters change in place.
-        batches: an endless iterator, usually a `data.Stream`.
+        batches: an endless iterator over minibatches of `batch` images, usually a `data.Stream`.
         loss: scalar of one of the minibatches.
         images: how many images to see; steps are ``images // batch``.
         batch: images per minibatch.
@@ -66,18 +69,25 @@ def fit(
         What a checkpoint's card says about the training: images seen, batch, learning rate.
 
     Raises:
-        TypeError, ValueError: a wrong number of images, batch or learning rate; as `Guard` too.
+        TypeError, ValueError: a wrong number of images, batch, learning rate, warm, clip or weight decay; minibatches
+            of another size, or images that are not in [-1, 1]; a model without anything to learn; as `Guard` too.
         TrainingDiverged: the loss or the gradient's norm became NaN or infinite.
         DataFileError: the checkpoint to resume from is truncated or altered.
     """
     steps = checks.whole("images", images, at_least=checks.whole("batch", batch)) // batch
     checks.real("lr", lr, positive=True)
+    checks.real("weight_decay", weight_decay)
+    if clip is not None:
+        checks.real("clip", clip, positive=True)
+    if not 0 < checks.real("warm", warm) < 1:
+        raise ValueError(f"warm: expected a share of the steps between 0 and 1, got {warm}")
+    learners = learnable("model", model)
     if warm * steps <= 1:  # OneCycleLR would divide by zero, or begin with a falling rate
         raise ValueError(
             f"images: expected more than {batch / warm:,.0f}, because the learning rate rises in the first {warm:.0%} "
             f"of the steps and these must be more than one; got {images:,}"
         )
-    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(learners, lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=warm)
     model.train()
     plan = {"what": what, "images": images, "batch": batch, "lr": lr}
@@ -88,10 +98,11 @@ def fit(
         bar.initial = guard.images_seen  # so that the speed is that of this run alone
         bar.update(guard.images_seen)
         for step in range(guard.images_seen // batch, steps):
-            value = loss(next(batches))
+            drawn = minibatch(batches, batch, guard.images_seen, binary=True)
+            value = loss(drawn if len(drawn) > 1 else drawn[0])
             optimizer.zero_grad(set_to_none=True)
             value.backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), math.inf if clip is None else clip)
+            norm = nn.utils.clip_grad_norm_(learners, math.inf if clip is None else clip)
             optimizer.step()
             schedule.step()
             bar.update(batch)
@@ -100,6 +111,59 @@ def fit(
                 bar.set_postfix(loss=f"{value.item():.4g}")
     guard.finish()
     return {"images_seen": steps * batch, "batch": batch, "lr": lr}
+
+
+def learnable(name: str, model: nn.Module) -> list[nn.Parameter]:
+    """The weights of `model` that can be trained; ValueError if there are none, as in one of the zoo's."""
+    found = [weight for weight in model.parameters() if weight.requires_grad]
+    if not found:
+        raise ValueError(
+            f"{name}: expected weights to train, got a model whose weights are all frozen, as zoo.load gives them; "
+            "call its requires_grad_(True) first"
+        )
+    return found
+
+
+def minibatch(
+    batches: Iterator[Any], batch: int, images_seen: int, *, binary: bool = False
+) -> tuple[Tensor, ...]:
+    """The next minibatch as a tuple, (x,) or (x, y, …), if it is one; the first one's pixels are looked at as well.
+
+    Only the first, because that waits for the GPU. `binary` says that pixels may also be 0 or 1.
+
+    Raises:
+        TypeError, ValueError: not tensors, another number of images, images that are no floats of single precision or
+            are not in [-1, 1], or an iterator at its end.
+
+    Warns:
+        checks.ImageRangeWarning: no pixel is below 0.
+    """
+    try:
+        drawn = next(batches)
+    except StopIteration:
+        raise ValueError(
+            f"batches: expected an endless iterator, got one that ended after {images_seen:,} images; "
+            "use data.Stream(x, batch=...)"
+        ) from None
+    except TypeError:
+        raise TypeError(
+            f"batches: expected an iterator over minibatches, such as data.Stream, got {type(batches).__name__}"
+        ) from None
+    parts = (drawn,) if isinstance(drawn, Tensor) else tuple(drawn)
+    x = parts[0]
+    if not isinstance(x, Tensor):
+        raise TypeError(f"batches: expected minibatches of tensors, got {type(x).__name__}")
+    if len(x) != batch:
+        raise ValueError(f"batches: expected minibatches of {batch} images, got one of {len(x)}")
+    if images_seen == 0 and x.dim() == 4:
+        if x.dtype != torch.float32:
+            raise TypeError(
+                f"batches: expected images of torch.float32, got {x.dtype}; data.from_uint8 makes them of bytes, "
+                ".float() of other numbers"
+            )
+        if not (binary and bool(((x == 0) | (x == 1)).all())):
+            checks.images("batches", x)
+    return parts
 
 
 class Guard:
@@ -226,12 +290,21 @@ class Guard:
         raise TrainingDiverged(what, value, images_seen, kept, self._kept_at)
 
 
-def _generators(rt: Runtime, parts: Mapping[str, Any]) -> list[tuple[str, torch.Generator]]:
+class _AppleGenerator:
+    """The one generator of Apple's GPU, from which dropout draws, with the methods of a torch.Generator."""
+
+    get_state = staticmethod(torch.mps.get_rng_state)
+    set_state = staticmethod(torch.mps.set_rng_state)
+
+
+def _generators(rt: Runtime, parts: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """All that a training step may draw from, by name; a stream keeps its own generator's state itself."""
     found = [("torch", torch.default_generator)]
-    if rt.device.type == "cuda":  # on Apple's GPU there is none to be had: dropout draws anew there
+    if rt.device.type == "cuda":
         index = torch.cuda.current_device() if rt.device.index is None else rt.device.index
         found.append(("torch.cuda", torch.cuda.default_generators[index]))
+    elif rt.device.type == "mps":
+        found.append(("torch.mps", _AppleGenerator()))
     found += [(f"rt.generator({stream})", generator) for stream, generator in rt.generators_in_use()]
     for name, model in parts.items():
         for path, module in model.named_modules() if isinstance(model, nn.Module) else ():

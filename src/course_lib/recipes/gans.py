@@ -9,10 +9,12 @@ import torch
 from torch import nn
 
 from course_lib import adversarial, data, features, metrics
+from course_lib.cards import Score, card, share
+from course_lib.evaluation import device_of
 from course_lib.gans import GAN, GANConfig
 from course_lib.recipes.discs import score_discs
 from course_lib.recipes.duelling import duel
-from course_lib.recipes.recipe import Facts, Recipe, Score, proportion
+from course_lib.recipes.recipe import Facts, Recipe
 from course_lib.training import Runtime
 
 MARKS = 20  # how often `Progress` looks at the generator
@@ -181,34 +183,34 @@ def record_critic(rt: Runtime, quiet: bool = False) -> Facts:
     """
     runs = {}
     for critics in (2, 5):
-        own = Runtime(rt.level, str(rt.device), seed=rt.seed + 1)
-        _, facts = train_critic(own, quiet, clip=False, images=448_000, decay=0.0, critics=critics)
+        own = rt.with_seed(rt.seed + 1)
+        with own.seeded():
+            _, facts = train_critic(own, quiet, clip=False, images=448_000, decay=0.0, critics=critics)
         runs[f"{critics} critic steps"] = facts["progress"]
     return {"data": facts["data"], "images_seen": facts["images_seen"], "seed": own.seed, "runs": runs}
 
 
-def score_digits(gan: GAN) -> dict[str, Score]:
+def score_digits(gan: GAN, n: int = 10_000) -> dict[str, Score]:
     """10,000 samples of seed 0 and the 10,000 MNIST test images: Fréchet distance; the asked class if there is one."""
-    judge, n = features.digit_classifier(), 10_000
+    judge = features.digit_classifier(device_of(gan))
     y = torch.arange(n) % 10 if gan.cfg.classes else None
     x = gan.sample(n, torch.Generator().manual_seed(0), y)
-    real = judge.features(data.mnist("test")[0])
+    real = judge.features(data.mnist("test")[0][:n])
     found = metrics.frechet(real, judge.features(x), extractor=judge.name)
-    scores = {"Fréchet distance, digits": {"value": found.value, "ci95": found.ci95, "n": n}}
+    scores = {"Fréchet distance, digits": card(found, "distance")}
     if y is not None:
-        asked = judge.logits(x).argmax(1) == y
-        scores["asked class"] = proportion(float(asked.double().mean()), n)
+        scores["asked class"] = share(judge.logits(x).argmax(1).cpu() == y)
     return scores
 
 
-def score_avatars(gan: GAN) -> dict[str, Score]:
+def score_avatars(gan: GAN, n: int = 2_000) -> dict[str, Score]:
     """2,000 samples of seed 0 and 2,000 faces of seed 1: Fréchet distance in ImageNet features (EfficientNet-Lite0)."""
-    judge, n = features.imagenet(64), 2_000
+    judge = features.imagenet(64, device_of(gan))
     real = judge.features(data.avatars(n, 64, seed=1, progress=False)[0])
-    found = metrics.frechet(
-        real, judge.features(gan.sample(n, torch.Generator().manual_seed(0))), extractor=judge.name
-    )
-    return {"Fréchet distance, ImageNet": {"value": found.value, "ci95": found.ci95, "n": n}}
+    samples = judge.features(gan.sample(n, torch.Generator().manual_seed(0)))
+    return {
+        "Fréchet distance, ImageNet": card(metrics.frechet(real, samples, extractor=judge.name), "distance")
+    }
 
 
 def _build(config: dict[str, Any]) -> GAN:

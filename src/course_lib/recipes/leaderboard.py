@@ -2,7 +2,8 @@
 
 A board is a kind of data with its real pictures, its extractor and its scores. ``ENTRIES`` says how to sample from a
 checkpoint, ``NO_GENERATOR`` why there is nothing to sample from; every checkpoint is in one of them. A row keeps the
-sha256 of all weights behind it, so that it is known when it is out of date; only such rows are computed again.
+sha256 of all weights behind it, and a board its numbers of samples and a `probe` of its scores, so that it is known
+when they are out of date; only such rows are computed again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from course_lib import data, features, metrics, zoo
 from course_lib.autoencoders import ProbabilisticPCA
 from course_lib.data.files import checksums
 from course_lib.metrics.result import Z95, Result
+from course_lib.precision import float64
 from course_lib.progress import progress
 from course_lib.recipes.discs import nearest_disc
 from course_lib.recipes.recipe import Facts
@@ -29,10 +31,12 @@ from course_lib.training import Runtime, batched
 
 Sampler = Callable[[int, torch.Generator], Tensor]  # how many, randomness -> images in [-1, 1]
 
+_SHARES = ("precision", "recall", "density", "coverage", "classifier", "is disc")
 REAL = "TEST"  # the row of real pictures, scored against other real ones
 SEED = 0
 AT_ONCE = 250  # samples in one timed call
 REPEATS = 5
+PROBED = 200  # pictures of each set
 FITTED = 10_000  # training pictures from which models without a checkpoint are fitted
 
 
@@ -86,7 +90,7 @@ def _tokens(prior: Any, tokenizer: Any) -> Sampler:
 
 def _gaussian_codes(model: Any) -> Sampler:
     """An autoencoder with codes from the Gaussian that fits those of training pictures (chapter 4)."""
-    z = batched(model.encode, data.mnist("train")[0][:FITTED]).double()
+    z = float64(batched(model.encode, data.mnist("train")[0][:FITTED]))
     factor = torch.linalg.cholesky(torch.cov(z.T))
 
     def sample(n: int, g: torch.Generator) -> Tensor:
@@ -142,9 +146,8 @@ def _shuffled_digits(n: int) -> tuple[Tensor, Tensor]:
 
 def _score_digits(sets: Sets) -> dict[str, Result]:
     judge = features.digit_classifier()
-    with torch.no_grad():
-        p = judge.net.head(sets.g).softmax(1)
-    training = F.one_hot(data.mnist("train")[1], 10).double()
+    p = batched(judge.net.head, sets.g).softmax(1)
+    training = F.one_hot(data.mnist("train")[1], 10).float()
     validation = data.mnist("train")[0][:1_000].flatten(1)  # only for the width of the windows
     m, source = sets.board.n_matching, {"extractor": judge.name}
     return {
@@ -167,7 +170,7 @@ def _score_discs(sets: Sets) -> dict[str, Result]:
     found, n = len(which[is_disc].unique()), len(sets.x)
     return {
         "nearest": metrics.mean("distance to the nearest disc", distance),
-        "is disc": metrics.proportion("share of discs", float(is_disc.double().mean()), n),
+        "is disc": metrics.proportion("share of discs", int(is_disc.sum()) / n, n),
         "radii": Result("radii of 32", float(found), math.nan, n),
         **_of_pixels(sets),
     }
@@ -219,7 +222,7 @@ def class_entropy(probabilities: Tensor, *, extractor: str) -> Result:
 
     The interval is that of the delta method; where the classes are equally frequent it shrinks towards 0.
     """
-    p = probabilities.double().cpu()
+    p = float64(probabilities.detach())
     marginal = p.mean(0)
     influence = -torch.xlogy(p, marginal).sum(1)
     error = float(influence.std()) / math.sqrt(len(p))
@@ -289,10 +292,12 @@ def record_leaderboard(rt: Runtime, quiet: bool = False) -> Facts:
                 continue
             pictures: list[Tensor] = []  # real ones, others, features; only if something is to be scored
             rows[title] = {}
+            if differs(before.get(title, {}), board):
+                before[title] = {}
             for name, entry in {**of_board, REAL: None}.items():
                 weights = _weights(board, entry)
-                row = before.get(title, {}).get(name, {})
-                if row.get("weights") != weights or row.get("n") != board.n:
+                row = before.get(title, {}).get("rows", {}).get(name, {})
+                if row.get("weights") != weights:
                     if not pictures:
                         real, others = board.real(board.n)
                         pictures = [real, others, board.features(real)]
@@ -304,10 +309,7 @@ def record_leaderboard(rt: Runtime, quiet: bool = False) -> Facts:
     return {
         "seed": SEED,
         "no_generator": NO_GENERATOR,
-        "boards": {
-            title: {"n": BOARDS[title].n, "n_matching": BOARDS[title].n_matching, "rows": of_board}
-            for title, of_board in rows.items()
-        },
+        "boards": {title: {**terms(BOARDS[title]), "rows": of_board} for title, of_board in rows.items()},
     }
 
 
@@ -331,9 +333,41 @@ def defects(card: Facts) -> list[str]:
         row = card["boards"].get(entry.board, {"rows": {}})["rows"].get(name)
         if row is None:
             found.append(f"{name} is shipped, but not on the board of {entry.board}")
-        elif row["weights"] != _weights(board, entry) or row["n"] != board.n:
-            found.append(f"the row of {name} is that of other weights or of another n")
+        elif row["weights"] != _weights(board, entry):
+            found.append(f"the row of {name} is that of other weights")
+    for title, of_board in card["boards"].items():
+        if reason := differs(of_board, BOARDS[title]):
+            found.append(f"the board of {title} {reason}")
     return found
+
+
+def terms(board: Board) -> dict[str, Any]:
+    """What all rows of a board have in common: the numbers of samples, the seed, and the `probe` of its scores."""
+    return {"n": board.n, "n_matching": board.n_matching, "seed": SEED, "probe": probe(board)}
+
+
+def probe(board: Board) -> dict[str, float]:
+    """The board's scores of `PROBED` real pictures against as many others: they change when a metric does."""
+    real, others = board.real(PROBED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # so few samples
+        scores = board.scores(Sets(board, real, others, board.features(real), board.features(others)))
+    return {key: score.value for key, score in scores.items()}
+
+
+def differs(of_board: Mapping[str, Any], board: Board) -> str:
+    """Why the rows of a recorded board would come out otherwise today; empty if they would not."""
+    today = terms(board)
+    for key in ("n", "n_matching", "seed"):
+        if of_board.get(key) != today[key]:
+            return f"was scored with {key} = {of_board.get(key)}, now it is {today[key]}"
+    was = of_board.get("probe", {})
+    for key, value in today["probe"].items():
+        # Shares move in steps of one sample, and the rest by rounding.
+        allowed = max(5e-3 * abs(value), 2.5 / PROBED if key in _SHARES else 1e-6)
+        if key not in was or not abs(was[key] - value) <= allowed:
+            return f"was scored by another {key}: {PROBED} real pictures scored {was.get(key)}, now {value}"
+    return ""
 
 
 def seconds_per_sample(sample: Sampler, n: int = AT_ONCE, repeats: int = REPEATS) -> float:
@@ -362,7 +396,7 @@ def _row(
         x, parameters = others, 0
     else:
         with torch.no_grad():
-            x = _sampler(entry)(board.n, _seeded(0)).cpu()
+            x = _sampler(entry)(board.n, _seeded(0))
         parameters = sum(w.numel() for name in entry.weights for w in zoo.load(name).parameters())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", metrics.IdenticalSets)  # discs are all alike
@@ -395,12 +429,11 @@ def _weights(board: Board, entry: Entry | None) -> dict[str, str]:
 
 
 def _last() -> dict[str, Any]:
-    """The rows of the last record by board, or nothing if there is none."""
+    """The boards of the last record, or nothing if there is none."""
     try:
-        boards = zoo.recorded("leaderboard")["boards"]
+        return dict(zoo.recorded("leaderboard")["boards"])
     except data.DataFileError:
         return {}
-    return {title: board["rows"] for title, board in boards.items()}
 
 
 def _seeded(seed: int) -> torch.Generator:

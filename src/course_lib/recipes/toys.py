@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from course_lib import checks, data
 from course_lib.adversarial import Verdict, nonsaturating, r1, r2, relativistic
+from course_lib.evaluation import evaluating
 from course_lib.gans import GAN
 from course_lib.metrics import count_modes
 from course_lib.progress import progress
@@ -59,14 +60,14 @@ class PointGAN(nn.Module):
 
     codes = GAN.codes  # z ~ N(0, I) of length k, whatever G makes of it
 
-    @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Points (n, D) of codes from the prior; no gradients.
 
         Raises:
-            TypeError, ValueError: n is no integer of at least 1.
+            TypeError, ValueError: n is no integer of at least 1, or no generator.
         """
-        return self.G(self.codes(n, generator))
+        with evaluating(self):
+            return self.G(self.codes(n, generator))
 
 
 class _Times(nn.Module):
@@ -122,8 +123,9 @@ def train_points(
     """
     cfg = cfg or PointGANConfig()
     x = checks.tensor("points", points, f"(N, {cfg.dimensions})")
-    own = Runtime(rt.level, str(rt.device), seed=rt.seed + checks.seed_number("seed", seed))
-    gan = own.place(PointGAN(cfg))
+    own = rt.with_seed(rt.seed + checks.seed_number("seed", seed))
+    with own.seeded():
+        gan = own.place(PointGAN(cfg))
     batches = data.Stream(own.place(x), batch=batch, generator=own.generator(1))
     images = checks.whole("steps", steps) * batch * settings.get("critics", 1)
     tell = None if watch is None else (lambda seen, verdict: watch(seen, gan, verdict))

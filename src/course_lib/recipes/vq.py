@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from course_lib import data, zoo
+from course_lib.cards import Score, mean
 from course_lib.recipes.fitting import fit
-from course_lib.recipes.recipe import Facts, Recipe, Score, mean
+from course_lib.recipes.recipe import Facts, Recipe
 from course_lib.training import Runtime, batched
 from course_lib.vq import VQVAE, TokenPrior, TokenPriorConfig, VQVAEConfig, perplexity
 
@@ -63,18 +64,18 @@ def train_token_prior(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Fact
     return model, {"data": "tokens of MNIST train by vq_mnist", **facts}
 
 
-def score_vq_mnist(model: nn.Module) -> dict[str, Score]:
+def score_vq_mnist(model: nn.Module, n: int = 10_000) -> dict[str, Score]:
     """Squared error per pixel and perplexity of the tokens on the 10,000 MNIST test images."""
-    x = data.mnist("test")[0]
+    x = data.mnist("test")[0][:n]
     tokens = batched(model.encode, x)
     error = (batched(model.decode, tokens) - x).square().flatten(1).mean(1)
     used = perplexity(tokens, model.cfg.codes)
-    return {"test MSE": mean(error), "perplexity": {"value": used, "ci95": 0.0, "n": len(x)}}
+    return {"test MSE": mean(error), "perplexity": {"value": used, "ci95": 0.0, "n": n, "kind": "distance"}}
 
 
-def score_token_prior(model: nn.Module) -> dict[str, Score]:
+def score_token_prior(model: nn.Module, n: int = 10_000) -> dict[str, Score]:
     """-log p of the tokens of the 10,000 MNIST test images, in nats per image."""
-    tokens = batched(zoo.load("vq_mnist").encode, data.mnist("test")[0])
+    tokens = batched(zoo.load("vq_mnist").encode, data.mnist("test")[0][:n])
     return {"test -log p(tokens)": mean(-batched(model.log_prob, tokens))}
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from course_lib import checks
+from course_lib.evaluation import device_of, evaluating
 from course_lib.vae.model import Terms
 
 
@@ -25,23 +26,24 @@ class Bounded(Protocol):
         """One draw of log p(x, z) - log q(z|x) per sample."""
 
 
-@torch.no_grad()
 def elbo(model: Bounded, x: Tensor, generator: torch.Generator, *, batch: int = 200) -> Terms:
-    """Both terms of the ELBO for each sample x (N, ...), one draw of z each, in batches without gradients.
+    """Both terms of the ELBO for each sample x (N, ...), one draw of z each, in batches, as `evaluating` does.
 
     Raises:
         TypeError, ValueError: as the model's `terms`.
     """
     checks.whole("batch", batch)
-    parts = [model.terms(part, generator) for part in x.split(batch)]
-    return Terms(torch.cat([p.reconstruction for p in parts]), torch.cat([p.kl for p in parts]))
+    checks.generator("generator", generator)
+    device = device_of(model)
+    with evaluating(model):
+        parts = [model.terms(part.to(device), generator) for part in x.split(batch)]
+    return Terms(*(torch.cat(column).to(x.device) for column in zip(*parts, strict=True)))
 
 
-@torch.no_grad()
 def iwae(model: Bounded, x: Tensor, draws: int, generator: torch.Generator, *, batch: int = 1000) -> Tensor:
     """log (1/K) Σ_k p(x, z_k)/q(z_k|x) with K = `draws`: an estimate of log p(x) from below, (N,).
 
-    It is the ELBO for K = 1, rises with K in expectation, and tends to log p(x).
+    It is the ELBO for K = 1, rises with K in expectation, and tends to log p(x). The model is in eval mode meanwhile.
 
     Args:
         model: whose `log_weights` are drawn.
@@ -55,15 +57,17 @@ def iwae(model: Bounded, x: Tensor, draws: int, generator: torch.Generator, *, b
     """
     draws = checks.whole("draws", draws)
     at_once = min(draws, checks.whole("batch", batch))
-    results = []
-    for part in x.split(max(1, batch // draws)):
-        weights = []
-        for done in range(0, draws, at_once):
-            repeats = min(at_once, draws - done)
-            repeated = part.repeat_interleave(repeats, 0)  # (n·K, ...)
-            weights.append(model.log_weights(repeated, generator).view(len(part), repeats))
-        results.append(log_mean_exp(torch.cat(weights, 1)))
-    return torch.cat(results)
+    checks.generator("generator", generator)
+    device, results = device_of(model), []
+    with evaluating(model):
+        for part in x.split(max(1, batch // draws)):
+            weights = []
+            for done in range(0, draws, at_once):
+                repeats = min(at_once, draws - done)
+                repeated = part.to(device).repeat_interleave(repeats, 0)  # (n·K, ...)
+                weights.append(model.log_weights(repeated, generator).view(len(part), repeats))
+            results.append(log_mean_exp(torch.cat(weights, 1)))
+    return torch.cat(results).to(x.device)
 
 
 def log_mean_exp(log_w: Tensor) -> Tensor:

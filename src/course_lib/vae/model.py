@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from course_lib import checks
 from course_lib.autoencoders import Decoder, Encoder, Layout
+from course_lib.evaluation import device_of, evaluating
+from course_lib.precision import course_defaults
 from course_lib.vae.densities import (
     bernoulli_log_likelihood,
     gaussian_log_likelihood,
@@ -117,11 +119,14 @@ class VAE(nn.Module):
             return 2 * self.decode(z).sigmoid() - 1
         return self.decode(z).clamp(-1, 1)
 
+    @course_defaults()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Mean images of `n` codes drawn from the prior, in [-1, 1]: (n, C, R, R).
+        """Mean images of `n` codes drawn from the prior, in [-1, 1]: (n, C, R, R); in eval mode, without gradients.
 
         Raises:
-            TypeError, ValueError: n is no integer of at least 1.
+            TypeError, ValueError: n is no integer of at least 1, or no generator.
         """
-        z = torch.randn(checks.whole("n", n), self.cfg.latent, generator=generator)
-        return self.images(z.to(next(self.parameters()).device))
+        shape = checks.whole("n", n), self.cfg.latent
+        z = torch.randn(shape, generator=checks.generator("generator", generator))
+        with evaluating(self):
+            return self.images(z.to(device_of(self)))

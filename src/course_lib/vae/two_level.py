@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from course_lib import checks
 from course_lib.autoencoders.deep import dense
+from course_lib.evaluation import device_of, evaluating
+from course_lib.precision import course_defaults
 from course_lib.vae.densities import (
     bernoulli_log_likelihood,
     normal_kl,
@@ -107,21 +109,26 @@ class TwoLevelVAE(nn.Module):
         log_q = log_q + normal_log_density(p["z1"], p["mean1"], p["log_var1"])
         return bernoulli_log_likelihood(self.decoder(torch.cat([p["z1"], p["z2"]], 1)), x) + log_p - log_q
 
+    @course_defaults()
     def sample(self, n: int, generator: torch.Generator, *, top: Tensor | None = None) -> Tensor:
         """Mean images of `n` draws z₂ -> z₁, in [-1, 1]: (n, 1, R, R); with `top` (n, k₂) given, z₂ is that.
 
+        In eval mode, without gradients.
+
         Raises:
-            TypeError, ValueError: n is no integer of at least 1, or `top` of another shape.
+            TypeError, ValueError: n is no integer of at least 1, no generator, or `top` of another shape.
         """
         checks.whole("n", n)
+        checks.generator("generator", generator)
         if top is None:
             top = torch.randn(n, self.cfg.top_latent, generator=generator)
         elif tuple(top.shape) != (n, self.cfg.top_latent):
             raise ValueError(f"top: expected shape ({n}, {self.cfg.top_latent}), got {tuple(top.shape)}")
-        top = top.to(next(self.parameters()).device)
-        mean, log_var = self.prior(top).chunk(2, 1)
-        z1 = sample_normal(mean, log_var, generator)
-        return 2 * self.decoder(torch.cat([z1, top], 1)).sigmoid() - 1
+        top = top.to(device_of(self))
+        with evaluating(self):
+            mean, log_var = self.prior(top).chunk(2, 1)
+            z1 = sample_normal(mean, log_var, generator)
+            return 2 * self.decoder(torch.cat([z1, top], 1)).sigmoid() - 1
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

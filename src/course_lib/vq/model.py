@@ -97,8 +97,13 @@ class VQVAE(nn.Module):
         return self._decode(self.quantizer.lookup(tokens))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstructions (N, C, R, R) of images x. Raises ValueError for another shape."""
-        return self.decode(self.encode(x))
+        """Reconstructions (N, C, R, R) of images x; gradients pass straight through the quantiser, codes stay.
+
+        Raises ValueError for another shape.
+        """
+        z_e = self._encode(x)
+        z_q = self.quantizer.lookup(self.quantizer.nearest(z_e))
+        return self._decode(z_e + (z_q - z_e).detach())
 
     def _encode(self, x: Tensor) -> Tensor:
         shape = (self.cfg.colours, self.cfg.resolution, self.cfg.resolution)

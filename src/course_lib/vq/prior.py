@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import checks
+from course_lib.evaluation import evaluating
+from course_lib.precision import course_defaults
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class TokenPrior(nn.Module):
         log_p = self(tokens).log_softmax(2)
         return log_p.gather(2, self._flat(tokens).unsqueeze(2)).squeeze(2).sum(1)
 
-    @torch.no_grad()
+    @course_defaults()
     def sample(self, n: int, generator: torch.Generator, *, temperature: float = 1.0) -> Tensor:
         """`n` grids of tokens (n, rows, columns), drawn token by token.
 
@@ -103,17 +105,19 @@ class TokenPrior(nn.Module):
         """
         checks.whole("n", n)
         checks.real("temperature", temperature, positive=True)
+        checks.generator("generator", generator)
         device = self.position.device
         pasts: list[list[Tensor]] = [[] for _ in self.blocks]
         token = torch.full((n,), self.cfg.codes, device=device)
         drawn = []
-        for t in range(self.cfg.rows * self.cfg.columns):
-            x = (self.token(token) + self.position[t]).unsqueeze(1)  # (n, 1, d)
-            for block, past in zip(self.blocks, pasts, strict=True):
-                x = block(x, past)
-            p = (self.head(self.norm(x[:, 0])) / temperature).softmax(1)  # (n, K)
-            token = torch.multinomial(p.cpu(), 1, generator=generator).squeeze(1).to(device)
-            drawn.append(token)
+        with evaluating(self):
+            for t in range(self.cfg.rows * self.cfg.columns):
+                x = (self.token(token) + self.position[t]).unsqueeze(1)  # (n, 1, d)
+                for block, past in zip(self.blocks, pasts, strict=True):
+                    x = block(x, past)
+                p = (self.head(self.norm(x[:, 0])) / temperature).softmax(1)  # (n, K)
+                token = torch.multinomial(p.float().cpu(), 1, generator=generator).squeeze(1).to(device)
+                drawn.append(token)
         return torch.stack(drawn, 1).unflatten(1, (self.cfg.rows, self.cfg.columns))
 
     def _flat(self, tokens: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import checks
+from course_lib.precision import float64
 
 
 class Quantized(NamedTuple):
@@ -54,7 +55,9 @@ class VectorQuantizer(nn.Module):
             raise ValueError(f"decay: expected a number between 0 and 1, or None, got {decay}")
         self.decay, self.revive_below = decay, checks.real("revive_below", revive_below)
         self.generator = generator or torch.Generator().manual_seed(0)
-        first = torch.randn(codes, dimensions, generator=self.generator)
+        first = torch.randn(codes, dimensions, generator=self.generator, device="cpu").to(
+            torch.empty(0).device
+        )
         if decay is None:
             self.codebook = nn.Parameter(first)
         else:
@@ -111,16 +114,20 @@ class VectorQuantizer(nn.Module):
     @torch.no_grad()
     def _move(self, z_e: Tensor, tokens: Tensor) -> None:
         """Each code becomes the moving average of the vectors that chose it; unused codes move to a vector."""
-        rows, flat = z_e.permute(0, 2, 3, 1).flatten(0, 2), tokens.flatten()  # (M, d), (M,)
+        # under autocast the vectors come in half precision; averages are kept, and summed, in the codebook's
+        rows, flat = (
+            z_e.permute(0, 2, 3, 1).flatten(0, 2).to(self.total.dtype),
+            tokens.flatten(),
+        )  # (M, d), (M,)
         used = torch.bincount(flat, minlength=len(self.codebook)).to(rows.dtype)  # (K,)
         sums = torch.zeros_like(self.codebook).index_add_(0, flat, rows)  # (K, d)
         self.count.lerp_(used, 1 - self.decay)
         self.total.lerp_(sums, 1 - self.decay)
         dead = (self.count < self.revive_below).nonzero().flatten()
         if len(dead):
-            chosen = torch.randint(len(rows), (len(dead),), generator=self.generator).to(rows.device)
+            chosen = torch.randint(len(rows), (len(dead),), generator=self.generator, device="cpu")
             self.count[dead] = 1.0
-            self.total[dead] = rows[chosen]
+            self.total[dead] = rows[chosen.to(rows.device)]
         # A code that nobody uses stays where it is; when total and count have both faded, their ratio would not.
         alive, count = (self.count > 1e-5).unsqueeze(1), self.count.clamp(min=1e-5).unsqueeze(1)
         self.codebook.copy_(torch.where(alive, self.total / count, self.codebook))
@@ -133,5 +140,5 @@ def perplexity(tokens: Tensor, codes: int) -> float:
         TypeError, ValueError: no int64 tokens, or tokens outside the codebook.
     """
     checks.labels("tokens", tokens.flatten(), tokens.numel(), classes=checks.whole("codes", codes))
-    share = torch.bincount(tokens.flatten(), minlength=codes).double() / tokens.numel()
+    share = float64(torch.bincount(tokens.flatten().cpu(), minlength=codes)) / tokens.numel()
     return float(torch.special.entr(share).sum().exp())
