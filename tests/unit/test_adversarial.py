@@ -656,3 +656,20 @@ def test_a_linear_critic_with_the_penalty_learns_the_distance_between_two_clouds
 def test_bad_input_is_named(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+def test_losses_and_objectives_go_to_other_processes():
+    import pickle
+
+    from course_lib import adversarial
+
+    for name, loss in adversarial.LOSSES.items():
+        assert loss.name == name
+        assert pickle.loads(pickle.dumps(loss)) is loss
+    objective = Objective(nn.Flatten(0), adversarial.wasserstein, [(adversarial.r1, 0.5)])
+    again = pickle.loads(pickle.dumps(objective))
+    assert again.loss is adversarial.wasserstein
+    assert again.penalties == objective.penalties
+    own = adversarial.Loss(adversarial._cross_entropy, adversarial._cross_entropy)
+    assert own.name == "course_lib.adversarial._cross_entropy and course_lib.adversarial._cross_entropy"
+    assert pickle.loads(pickle.dumps(own)) == own

@@ -197,3 +197,35 @@ def test_differences_are_named_and_few():
     assert many.count("expected") == 3
     assert many.endswith("; and 2 more")
     assert "\n" not in many
+
+
+def test_somebody_elses_safetensors_stay(tmp_path):
+    """A folder that held the reader's own weights lost them when a run began."""
+    mine = tmp_path / "my.safetensors"
+    safetensors.torch.save_file({"w": torch.ones(2)}, mine)
+    Checkpoint(tmp_path / "1.safetensors").save({"of": "an earlier run"})
+    Checkpoints(tmp_path, {}).next()
+    assert mine.exists()
+    assert not (tmp_path / "1.safetensors").exists()
+    with pytest.raises(ValueError, match=r"found none"):
+        Checkpoints(tmp_path, {}, resume=True)
+
+
+def test_a_foreign_file_of_the_same_name_is_neither_deleted_nor_overwritten(tmp_path):
+    safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "1.safetensors")
+    with pytest.raises(ValueError, match=r"1\.safetensors: expected none, or a training checkpoint"):
+        Checkpoints(tmp_path, {}).next()
+    assert (tmp_path / "1.safetensors").exists()
+
+
+def test_a_full_disk_is_named_with_the_file_and_what_to_do(tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path / "1.safetensors")
+    checkpoint.save({"step": 1})
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left.*intact.*1\.safetensors"):
+        checkpoint.save({"step": 2})
+    assert checkpoint.load() == {"step": 1}

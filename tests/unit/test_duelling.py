@@ -518,3 +518,72 @@ def test_what_cannot_be_resumed_is_refused_at_once(tmp_path):
         run(batches=endless)  # without checkpoints any iterator will do
     with pytest.raises(TypeError, match=r"batches: expected an object with state_dict.*data\.Stream"):
         run(folder=tmp_path, batches=endless)
+
+
+def settings(**changes):
+    return {
+        "loss": nonsaturating,
+        "images": 8,
+        "batch": 4,
+        "lr": (1e-3, 1e-3),
+        "what": "t",
+        "quiet": True,
+    } | changes
+
+
+IMAGES = torch.rand(8, 1, 16, 16, generator=generator(1)) * 2 - 1
+
+
+@pytest.mark.parametrize(
+    ("batches", "changes", "error", "match"),
+    [
+        (
+            iter([IMAGES[:4]]),
+            {"images": 80},
+            ValueError,
+            "endless iterator, got one that ended after 4 images",
+        ),
+        ([IMAGES[:4]], {}, TypeError, "expected an iterator over minibatches, such as data.Stream, got list"),
+        (
+            itertools.repeat(IMAGES[:4].double()),
+            {},
+            TypeError,
+            r"expected images of torch\.float32, got torch\.float64",
+        ),
+        (itertools.repeat((IMAGES[:4] * 0).to(torch.uint8)), {}, TypeError, "data.from_uint8"),
+        (itertools.repeat(IMAGES[:3]), {}, ValueError, "minibatches of 4 images, got one of 3"),
+        (itertools.repeat(100 * IMAGES[:4]), {}, ValueError, r"images in \[-1, 1\]"),
+        (itertools.repeat(IMAGES[:4]), {"lr": 1e-3}, TypeError, "lr: expected a pair"),
+    ],
+)
+def test_wrong_minibatches_and_rates_are_told_in_one_line(batches, changes, error, match):
+    with pytest.raises(error, match=match) as told:
+        duel(Runtime("smoke", "cpu", seed=0), GAN(CFG), batches, **settings(**changes))
+    assert "\n" not in str(told.value)
+
+
+def test_labels_that_begin_at_one_are_refused():
+    batches = itertools.repeat((IMAGES[:4], torch.tensor([1, 2, 1, 2])))
+    with pytest.raises(ValueError, match="expected labels from 0 to 1, got 1 to 2"):
+        duel(Runtime("smoke", "cpu", seed=0), GAN(BY_CLASS), batches, **settings())
+
+
+def test_a_frozen_model_says_that_it_is_frozen():
+    gan = GAN(CFG).requires_grad_(False)
+    with pytest.raises(ValueError, match=r"gan\.G: expected weights to train.*requires_grad_\(True\)"):
+        duel(Runtime("smoke", "cpu", seed=0), gan, itertools.repeat(IMAGES[:4]), **settings())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"loss": saturating}, {"penalties": [(gradient_penalty, 0.5)]}, {"penalties": [(r1, 0.25)]}]
+)
+def test_another_loss_or_penalty_is_another_run(tmp_path, changes):
+    def run(resume, **changes):
+        kept = Checkpoints(tmp_path, {"recipe": "t"}, resume=resume)
+        rt = Runtime("gpu", "cpu", seed=0, checkpoints=kept)
+        stream = Stream(IMAGES, batch=4, generator=rt.generator(1))
+        duel(rt, GAN(CRITIC), stream, **settings(penalties=[(r1, 0.5)]) | changes)
+
+    run(False)
+    with pytest.raises(ValueError, match=r"is of another run: expected (loss|penalties)"):
+        run(True, **changes)

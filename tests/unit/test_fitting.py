@@ -484,3 +484,72 @@ def test_time_before_the_interruption_counts(tmp_path):
     fit(rt, model, batches, loss, images=480, batch=BATCH, lr=0.02, clip=1.0, what="tiny", quiet=True)
     assert 3600 < rt.seconds < 3660
     assert rt.elapsed().startswith("60 min")
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"clip": 0.0}, "clip must be a finite number > 0"),
+        ({"clip": -1.0}, "clip must be a finite number > 0"),
+        ({"warm": 0.0}, "warm: expected a share"),
+        ({"warm": 1.0}, "warm: expected a share"),
+        ({"warm": -0.1}, "warm must be"),
+        ({"weight_decay": -1.0}, "weight_decay must be"),
+        ({"batch": 16}, "minibatches of 16 images, got one of 8"),
+    ],
+)
+def test_each_argument_is_checked_before_it_can_do_harm(changes, match):
+    """A stream of 8 with a batch of 16 counted every image twice; clip=-1 climbed; warm=0 divided by zero."""
+    model = nn.Linear(2, 1)
+    stream = Stream(torch.randn(32, 2, generator=torch.Generator().manual_seed(0)), batch=8)
+    arguments = {"images": 640, "batch": 8, "lr": 1e-3, "what": "t", "quiet": True} | changes
+    with pytest.raises(ValueError, match=match):
+        fit(Runtime("smoke", "cpu", seed=0), model, stream, lambda x: model(x).square().mean(), **arguments)
+
+
+def test_a_frozen_model_is_told_apart_from_one_that_learns():
+    model = nn.Linear(2, 1).requires_grad_(False)
+    with pytest.raises(ValueError, match=r"frozen, as zoo\.load gives them"):
+        fit(
+            Runtime("smoke", "cpu", seed=0),
+            model,
+            Stream(torch.randn(32, 2), batch=8),
+            lambda x: model(x).mean(),
+            images=640,
+            batch=8,
+            lr=1e-3,
+            what="t",
+        )
+
+
+def _diverge(step):
+    raise TrainingDiverged("loss", math.nan, step, None, 0)
+
+
+def test_a_diverged_training_in_a_pool_of_processes_is_reported_and_does_not_hang():
+    import multiprocessing
+
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        with pytest.raises(TrainingDiverged, match="loss = nan at 5 images") as told:
+            pool.map_async(_diverge, [5]).get(timeout=60)
+    assert (told.value.what, told.value.images_seen) == ("loss", 5)
+
+
+def test_every_exception_of_the_library_survives_a_pickle():
+    import importlib
+    import inspect
+    import pickle
+    import pkgutil
+
+    import course_lib
+
+    found = set()
+    for module in pkgutil.walk_packages(course_lib.__path__, "course_lib."):
+        for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if issubclass(kind, Exception) and kind.__module__.startswith("course_lib"):
+                found.add(kind)
+    assert TrainingDiverged in found
+    for kind in found:
+        error = TrainingDiverged("loss", 1.0, 3) if kind is TrainingDiverged else kind("said so")
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again)) == (type(error), str(error))

@@ -353,3 +353,17 @@ IMAGES, CODES, LABELS = noise(4, 1, 8, 8), noise(4, 5), torch.arange(4) % 3
 def test_bad_input_is_named(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+def test_labels_from_one_are_refused_by_either_network():
+    """PyTorch says "index out of range in self"."""
+    gan = GAN(GANConfig(width=2, latent=3, classes=10))
+    y = torch.arange(1, 11)
+    for use in (lambda: gan.G(torch.zeros(10, 3), y), lambda: gan.D(torch.zeros(10, 1, 28, 28), y)):
+        with pytest.raises(ValueError, match="y: expected labels from 0 to 9, got 1 to 10"):
+            use()
+
+
+def test_a_number_in_the_place_of_a_generator_is_told_what_to_make():
+    with pytest.raises(TypeError, match=r"generator: expected a torch\.Generator, got 0 of type int"):
+        GAN(GANConfig(width=2)).sample(1, 0)

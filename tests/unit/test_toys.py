@@ -146,3 +146,17 @@ def test_both_games_have_the_same_networks_optimizers_and_data(short, monkeypatc
     assert torch.equal(calls[0][0], grid(512, seed=0)[0])
     assert not torch.equal(calls[0][0], calls[1][0])
     assert len(grid_centres()) == 25
+
+
+def test_training_points_leaves_the_readers_random_numbers_and_checkpoints_alone(tmp_path):
+    from course_lib.checkpoint import Checkpoints
+
+    kept = Checkpoints(tmp_path, {"recipe": "t"})
+    rt = Runtime("gpu", "cpu", seed=0, checkpoints=kept)
+    x = ring(64)[0]
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train_points(rt, x, seed=1, steps=3, batch=8, loss=nonsaturating, lr=(1e-3, 1e-3))
+    assert torch.equal(torch.rand(3), expected)
+    assert kept.kept()

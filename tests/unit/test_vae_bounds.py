@@ -233,7 +233,7 @@ def test_a_recipes_mean_is_numpys_with_its_standard_error():
     assert score["value"] == pytest.approx(numbers.mean(), rel=1e-12)
     assert score["ci95"] == pytest.approx(1.96 * numbers.std(ddof=1) / math.sqrt(57), rel=1e-12)
     assert score["n"] == 57
-    assert mean(torch.full((9,), 2.5)) == {"value": 2.5, "ci95": 0.0, "n": 9}
+    assert mean(torch.full((9,), 2.5)) == {"value": 2.5, "ci95": 0.0, "n": 9, "kind": "mean"}
     assert math.isnan(mean(torch.tensor([1.0]))["ci95"])  # one value has no spread
 
 

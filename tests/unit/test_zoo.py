@@ -256,3 +256,83 @@ def test_balanced_subset_is_balanced_and_refuses_the_impossible():
     for n in (5, 55, 310):
         with pytest.raises(ValueError, match=str(n)):
             balanced_subset(y, n, torch.Generator())
+
+
+# ---- the command line
+
+
+@pytest.mark.parametrize("command", ["train", "verify", "record"])
+def test_an_unknown_name_is_one_line_on_stderr(command, capsys):
+    assert zoo.main([command, "stylegan9"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+
+
+def test_a_data_folder_that_cannot_be_written_is_told_of_before_the_training(data_copy, monkeypatch, capsys):
+    def never(rt, quiet):
+        raise AssertionError("trained although the result could not be written")
+
+    monkeypatch.setitem(RECIPES, "tiny", Recipe(RECIPES["digit_classifier"].build, never, never))
+    shutil.rmtree(data_copy / "checkpoints")
+    (data_copy / "checkpoints").write_text("no folder")
+    assert zoo.main(["train", "tiny"]) == 1
+    assert "expected to be able to write the trained weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_ctrl_c_advises_to_resume_only_what_can_be_resumed(data_copy, monkeypatch, capsys, kept):
+    from course_lib.checkpoint import Checkpoint
+
+    def interrupted(rt, quiet):
+        checkpoint = rt.checkpoints.next()
+        if kept:
+            Checkpoint(checkpoint.path).save({"step": 1})
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(RECIPES, "tiny", Recipe(RECIPES["digit_classifier"].build, interrupted, interrupted))
+    assert zoo.main(["train", "tiny"]) == 130
+    said = capsys.readouterr().err
+    assert ("--resume" in said) == kept
+    assert ("nothing was kept yet; start anew" in said) != kept
+
+
+def test_a_pipe_that_closes_early_and_a_terminal_of_plain_letters_are_no_errors():
+    import os
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "course_lib.zoo", "list"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "? " in done.stdout
+    with subprocess.Popen([*command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+        process.stdout.close()
+        assert process.wait(timeout=120) == 0
+        assert process.stderr.read() == b""
+
+
+def test_every_card_names_functions_that_exist_and_all_settings():
+    import importlib
+
+    for name in zoo.names():
+        card = zoo.info(name)
+        for key in ("recipe", "architecture"):
+            module, _, function = card[key].rpartition(".")
+            assert callable(getattr(importlib.import_module(module), function)), card[key]
+        assert card["settings"] == json.loads(json.dumps(RECIPES[name].settings or {}))
+
+
+def test_tolerances_follow_the_kind_of_score():
+    from course_lib.cards import tolerance
+
+    assert (
+        tolerance({"kind": "mean", "value": 2.3e-6, "n": 10_000}) == 1e-4
+    )  # a divergence that ought to be 0
+    assert tolerance({"kind": "mean", "value": 90.0, "n": 10_000}) == pytest.approx(0.045)
+    assert (
+        tolerance({"kind": "count", "value": 9, "n": 4_000}) == 1.0
+    )  # one radius that rests on three samples
+    assert tolerance({"kind": "share", "value": 0.0004, "n": 10_000}) == pytest.approx(1.5e-4)
+    assert tolerance({"kind": "distance", "value": 0.2, "n": 10_000}) == 1e-3

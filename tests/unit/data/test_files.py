@@ -245,3 +245,46 @@ def test_damaged_sealed_file_is_none(tmp_path, damage):
 def test_sealed_files_hold_no_objects(tmp_path):
     with pytest.raises(TypeError, match="object"):
         save_sealed(tmp_path / "x", {"a": np.array([{}])})
+
+
+def _record_many(folder, first):
+    os.environ["COURSE_DATA"] = str(folder)
+    for i in range(first, first + 15):
+        data.record_checksum(f"new/{i}.txt", origin="test", licence="MIT")
+
+
+def test_rows_recorded_by_two_processes_at_once_are_all_kept(tmp_path):
+    """Of 30 rows 22 were left."""
+    import multiprocessing
+
+    (tmp_path / "README.md").write_text("# Data\n")
+    for i in range(30):
+        data.write_atomically(tmp_path / f"new/{i}.txt", b"x")
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=_record_many, args=(tmp_path, first)) for first in (0, 15)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert (tmp_path / "README.md").read_text().count("`new/") == 30
+
+
+def test_the_stand_in_for_the_cache_is_the_same_for_every_process(monkeypatch, tmp_path):
+    """A new one per process left folders behind, and nothing in them could be resumed."""
+    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
+    first = files._stand_in()
+    (first / "kept").write_text("x")
+    assert files._stand_in() == first
+    assert first.stat().st_mode & 0o777 == 0o700
+    first.chmod(0o777)  # anybody may have put something there
+    other = files._stand_in()
+    assert other != first
+    assert not (other / "kept").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_of_before_the_work(tmp_path):
+    data.require_writable(tmp_path / "made", "the weights")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(PermissionError, match=r"expected to be able to write the weights to .*file"):
+        data.require_writable(tmp_path / "file" / "below", "the weights")

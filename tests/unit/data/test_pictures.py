@@ -534,3 +534,41 @@ def test_a_bar_for_many(folder, monkeypatch, capsys):
     (folder / "0.png").unlink()
     data.pictures(folder, 4)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_named_pipe_is_passed_over_and_not_waited_for(folder):
+    save(folder / "a.png", noise(20, 20))
+    os.mkfifo(folder / "b.png")
+    with pytest.warns(UserWarning, match=r"1 entry .* left out: b\.png\. These are no files"):
+        x, names = data.pictures(folder, 16)
+    assert names == ["a.png"]
+    assert len(x) == 1
+
+
+def test_links_to_folders_and_to_nothing_are_told_apart(folder, tmp_path):
+    save(folder / "a.png", noise(20, 20))
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "broken.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.warns(UserWarning, match="left out") as told:
+        data.pictures(folder, 16)
+    text = " ".join(str(line.message) for line in told)
+    assert "linked. Links to folders are not followed" in text
+    assert "broken.png. These are no files, or links to nothing" in text
+    assert "heic" not in text
+
+
+def test_a_folder_of_links_to_pictures_is_a_folder_of_pictures(folder, tmp_path):
+    save(tmp_path / "real.png", noise(20, 20))
+    (folder / "link.png").symlink_to(tmp_path / "real.png")
+    assert data.pictures(folder, 16)[1] == ["link.png"]
+
+
+def test_a_picture_too_large_to_be_decoded_is_refused_before_it_is(folder):
+    Image.new("L", (4000, 3000)).save(folder / "large.png")
+    with pytest.raises(
+        ValueError, match=r"large\.png \(4000 x 3000 pixels need 0\.096 GB to be decoded.*limit_gb"
+    ):
+        data.pictures(folder, 16, limit_gb=0.05)
+    assert len(data.pictures(folder, 16, limit_gb=0.2)[0]) == 1

@@ -180,3 +180,14 @@ def test_scipy_sparse_takes_zero_for_no_edge():
 def test_bad_input_is_named(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+def test_costs_are_not_taken_for_edges_nor_broken_capacities_for_whole_ones():
+    cost = np.random.default_rng(0).random((3, 3))
+    for use in (maximum_matching, lambda c: match_by_flow(cost, c)):
+        with pytest.raises(ValueError, match=r"edges: expected booleans.*cost <= limit"):
+            use(cost)
+    assert maximum_matching(np.eye(3)).tolist() == [0, 1, 2]  # 0 and 1 will do
+    for capacity in (-1, 0.5, float("nan")):
+        with pytest.raises(ValueError, match="whole capacities >= 0"):
+            min_cost_max_flow([(0, 1, capacity, 1.0)], 0, 1)

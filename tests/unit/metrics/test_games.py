@@ -413,3 +413,13 @@ GAMES = Games(("A", "B"), W)
 def test_bad_input_is_named(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+def test_probabilities_taken_for_logits_are_noticed():
+    """A discriminator that is always right, after a sigmoid, was called always wrong."""
+    fake, real = torch.linspace(0.01, 0.1, 20), torch.linspace(0.9, 0.99, 20)
+    with pytest.warns(UserWarning, match=r"expected logits.*torch\.logit"):
+        games = play({"G": {"D": fake}}, {"D": real})
+    assert games.wins[0, 1] == 20  # all generated ones called real
+    games = play({"G": {"D": torch.logit(fake)}}, {"D": torch.logit(real)})
+    assert games.wins[1, 0] == 40

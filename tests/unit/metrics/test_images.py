@@ -529,3 +529,9 @@ def test_bright_and_grey_images_are_left_alone(photos):
         mse(x, torch.ones_like(x))
         mse(x, 0.3 * x + 0.5)
         mse(torch.zeros_like(x), torch.zeros_like(x))
+
+
+def test_ssim_is_at_most_one_for_nearly_equal_flat_pictures():
+    for k in range(20):
+        x = torch.full((1, 1, 16, 16), 0.3) + 1e-8 * torch.randn(1, 1, 16, 16, generator=generator(k))
+        assert float(images.ssim(x, x + 1e-9, k2=1e-9)[0]) <= 1.0

@@ -147,7 +147,7 @@ def test_pricing_stops_at_rounding_errors_and_after_a_few_rounds(monkeypatch):
     solved.clear()
     monkeypatch.setattr(pricing, "ROUNDS", 1)
     c = cdist(np.random.default_rng(0).standard_normal((650, 2)), np.zeros((650, 2)))
-    columns, u, v = pricing._by_pricing(c + np.random.default_rng(1).random(c.shape))
+    columns, _, _ = pricing._by_pricing(c + np.random.default_rng(1).random(c.shape))
     assert sorted(columns) == list(range(650)) and solved[-1] == 1  # all edges
 
 
@@ -466,3 +466,26 @@ IMAGES, X = torch.zeros(4, 1, 2, 2), gauss(9, 3)
 def test_bad_input_is_named(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+@pytest.mark.parametrize("cost", ["euclidean", "squared"])
+def test_one_outlier_does_not_swamp_the_others(cost):
+    """A point at 1e8 raised the dummies' price until the other costs had no digits left: 91.6 instead of 57.7."""
+    real, made = (torch.randn(60, 3, generator=generator(k), dtype=torch.float64) for k in (0, 1))
+    real[0], made[0] = 1e8, -1e8
+    found = sparse_matching_score(real, made, 60, extractor="points", cost=cost)
+    dense = matching_score(real, made, extractor="points", cost=cost)
+    assert found.deficiency == 0
+    assert len(set(found.pairs[:, 0].tolist())) == len(set(found.pairs[:, 1].tolist())) == 60
+    assert float(found.costs[:-2].sum()) == pytest.approx(float(dense.costs[:-2].sum()), rel=0.05)
+    assert found.value == pytest.approx(dense.value, rel=1e-9)
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_taken(monkeypatch):
+    """60,000 rows ended in the allocator's error, or in the machine's."""
+    monkeypatch.setattr("course_lib.checks.available_memory", lambda: 10**9)
+    x = torch.zeros(1, 2).expand(60_000, 2)
+    with pytest.raises(MemoryError, match=r"60,000 samples.*57\.6 GB.*1 GB are free.*sparse_matching_score"):
+        matching_score(x, x, extractor="points")
+    with pytest.raises(MemoryError, match=r"cost matrix of 60,000 x 60,000"):
+        matching.cost_matrix(x, x)
