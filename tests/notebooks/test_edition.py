@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from tools.course_pages import number_equations, open_edition
 from tools.edition import Bibliography, Book, edition, editions, on_colab, parse_file, read_book
 from tools.notebooks import normalised, read, tags, text
 from tools.project import BOOK, ROOT, CourseError, notebooks
+from tools.setup_cell import setup_source
 
 URL = "https://github.com/someone/some-course"
 MYST = re.compile(
@@ -214,6 +216,15 @@ def test_the_book_numbers_equations_as_the_edition_does() -> None:
         "book/notation": {"displaymath": {"equation-z": (40,)}},
         "book/index": {},
     }
+
+
+def test_a_downloaded_notebook_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError) as raised:
+        exec(setup_source(URL), {})
+    said = str(raised.value)
+    assert said.startswith("expected the course's library, found none; ") and "\n" not in said
+    assert URL in said and "`make lab`" in said and "pip install" in said
 
 
 def test_the_publishing_workflow_writes_the_branch_that_the_button_opens() -> None:
