@@ -1,7 +1,7 @@
 """Open the chapters in JupyterLab: copies in `lab/`, so that running one changes nothing that git tracks.
 
 The copies are the readers' edition (tools/edition.py). A reader's work is never overwritten: a copy is replaced only
-while it is exactly what was written here. When a chapter has changed and its copy too, the new one is put beside it.
+while its cells are what was written here, and none was run. When a chapter has changed and its copy too, the new one is put beside it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from tools.edition import editions
+from tools.notebooks import text
 from tools.project import ROOT, CourseError, repository
 
 LAB = ROOT / "lab"
@@ -23,6 +24,16 @@ RECORD = (
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _work(content: bytes) -> str:
+    """A hash of what may be a reader's work: cells and their outputs. JupyterLab writes metadata as soon as it opens."""
+    try:
+        cells = json.loads(content)["cells"]
+        parts = [(cell.get("id"), cell["cell_type"], text(cell), cell.get("outputs", [])) for cell in cells]
+    except (ValueError, KeyError, TypeError):
+        return _hash(content)  # no notebook, so somebody's own
+    return _hash(json.dumps(parts, sort_keys=True).encode())
 
 
 def address(page: str) -> str:
@@ -39,19 +50,21 @@ def refresh(folder: Path, chapters: dict[str, str]) -> list[str]:
     lines = []
 
     def is_readers(path: Path) -> bool:
-        return path.exists() and _hash(path.read_bytes()) not in written
+        return path.exists() and _work(path.read_bytes()) not in written
 
     for name, content in chapters.items():
         data = content.encode()
         if (folder / name).exists() and offered.get(name) == _hash(data):
             continue
-        written.add(_hash(data))
+        written.add(_work(data))
         offered[name] = _hash(data)
         beside = (folder / name.replace(".ipynb", f".new{k}.ipynb") for k in ("", *range(2, 100)))
         target = next(path for path in (folder / name, *beside) if not is_readers(path))
         target.write_bytes(data)
         if target.name != name:
-            lines.append(f"{name}: you have changed your copy, and the chapter is new: see {target.name}")
+            lines.append(
+                f"{name}: you have run or changed your copy, and the chapter is new: see {target.name}"
+            )
     record.write_text(json.dumps({"written": sorted(written), "offered": offered}, indent=1))
     return lines
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +58,42 @@ def test_a_reader_may_take_the_new_one_or_start_again(tmp_path: Path) -> None:
     (tmp_path / NAME).unlink()
     assert lab.refresh(tmp_path, {NAME: "three"}) == []
     assert files(tmp_path) == {NAME: "three"}
+
+
+def notebook(*cells: dict[str, Any], **metadata: Any) -> str:
+    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
+
+
+CELL = {
+    "cell_type": "code",
+    "id": "a",
+    "metadata": {},
+    "source": ["1 +\n", "1"],
+    "outputs": [],
+    "execution_count": None,
+}
+OPENED = notebook(
+    {**CELL, "source": "1 +\n1", "metadata": {"collapsed": False}}, language_info={"version": "3.11"}
+)
+
+
+def test_a_copy_that_was_only_opened_is_renewed(tmp_path: Path) -> None:
+    """JupyterLab saves what it learnt of the kernel, and sources as it likes to write them."""
+    lab.refresh(tmp_path, {NAME: notebook(CELL)})
+    (tmp_path / NAME).write_text(OPENED)
+    assert lab.refresh(tmp_path, {NAME: "two"}) == []
+    assert files(tmp_path) == {NAME: "two"}
+
+
+@pytest.mark.parametrize(
+    "change", [{"source": "1 + 2"}, {"outputs": [{"output_type": "stream", "name": "stdout", "text": "2"}]}]
+)
+def test_a_copy_that_was_changed_or_run_is_kept(change: dict[str, Any], tmp_path: Path) -> None:
+    lab.refresh(tmp_path, {NAME: notebook(CELL)})
+    mine = notebook({**CELL, **change})
+    (tmp_path / NAME).write_text(mine)
+    assert len(lab.refresh(tmp_path, {NAME: "two"})) == 1
+    assert files(tmp_path) == {NAME: mine, NEW: "two"}
 
 
 def test_without_a_record_nothing_is_overwritten(tmp_path: Path) -> None:
