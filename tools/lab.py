@@ -1,7 +1,8 @@
 """Open the chapters in JupyterLab: copies in `lab/`, so that running one changes nothing that git tracks.
 
 The copies are the readers' edition (tools/edition.py). A reader's work is never overwritten: a copy is replaced only
-while its cells are what was written here, and none was run. When a chapter has changed and its copy too, the new one is put beside it.
+while its cells are what was written here, and none was run. When a chapter has changed and its copy too, the new one is
+put beside it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def _hash(content: bytes) -> str:
 
 
 def _work(content: bytes) -> str:
-    """A hash of what may be a reader's work: cells and their outputs. JupyterLab writes metadata as soon as it opens."""
+    """A hash of what may be a reader's work, cells and outputs: JupyterLab changes metadata as soon as it opens."""
     try:
         cells = json.loads(content)["cells"]
         parts = [(cell.get("id"), cell["cell_type"], text(cell), cell.get("outputs", [])) for cell in cells]
