@@ -46,9 +46,10 @@ def number_equations(figures: dict[str, dict[str, dict[str, tuple[int, ...]]]]) 
             kinds["displaymath"] = {name: (int(chapter[1]), k) for k, name in enumerate(in_order, 1)}
 
 
-def _numbered(app: Any, env: Any) -> None:
-    """After Sphinx has numbered everything, before it resolves references."""
+def _numbered(app: Any, env: Any) -> list[str]:
+    """After Sphinx has numbered everything, before it resolves references; asks for no page to be read again."""
     number_equations(env.toc_fignumbers)
+    return []
 
 
 def _page(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
@@ -85,6 +86,6 @@ def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
 def setup(app: Any) -> dict[str, Any]:
     """Connect late, after every extension has added its scripts."""
     app.connect("autodoc-process-docstring", _docstring, priority=400)
-    app.connect("env-updated", _numbered)
+    app.connect("env-get-updated", _numbered, priority=900)
     app.connect("html-page-context", _page, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
