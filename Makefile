@@ -37,7 +37,7 @@ serve: book
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 lab: install
-	$(BIN)/jupyter lab book
+	$(BIN)/python -m tools.lab
 
 format: install
 	$(BIN)/python -m tools.notebooks format

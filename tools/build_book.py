@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from tools import edition
 from tools.project import ROOT, VENDOR, CourseError, notebooks
 
 CACHE = ROOT / ".jupyter_cache"
@@ -149,6 +150,7 @@ def main() -> int:
         prepare_cache(CACHE, execution_key())
         execute(notebooks(), CACHE)
         site = build_site()
+        edition.write(site / "_sources" / "book")  # what the download button gives
     except CourseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,8 @@
 - The launcher for remote kernels (thebe) stays out: the course offers Colab, and nothing here may ask another host.
 - Docstrings that list several returned values, one ``name: meaning`` each, are read as a list; the extension for
   Google-style docstrings knows only one value.
+- The Colab button opens the chapter's edition without MyST, on the branch that the publishing workflow writes.
+- Labelled equations are numbered within their chapter, (6.3), as in that edition; Sphinx would count through the book.
 - Some extensions register their inline scripts twice; a second ``const`` of the same name is an error in the console.
 """
 
@@ -28,9 +30,32 @@ def _unique(scripts: list[Any]) -> list[Any]:
     return kept
 
 
+def open_edition(header_buttons: list[dict[str, Any]]) -> None:
+    """Let the Colab button lead to the branch `colab`, where tools/edition.py's notebooks lie side by side."""
+    for button in [entry for group in header_buttons for entry in group.get("buttons", [])]:
+        if button.get("text") == "Colab":
+            button["url"] = re.sub(r"/blob/[^/]+/(?:.*/)?([^/]+)$", r"/blob/colab/\1", button["url"])
+
+
+def number_equations(figures: dict[str, dict[str, dict[str, tuple[int, ...]]]]) -> None:
+    """Number each chapter's labelled equations (chapter, 1), (chapter, 2), …; `figures` is Sphinx's record by page."""
+    for page, kinds in figures.items():
+        chapter = re.fullmatch(r"book/(\d\d)_\w+", page)
+        if chapter and "displaymath" in kinds:
+            in_order = sorted(kinds["displaymath"], key=kinds["displaymath"].__getitem__)
+            kinds["displaymath"] = {name: (int(chapter[1]), k) for k, name in enumerate(in_order, 1)}
+
+
+def _numbered(app: Any, env: Any) -> list[str]:
+    """After Sphinx has numbered everything, before it resolves references; asks for no page to be read again."""
+    number_equations(env.toc_fignumbers)
+    return []
+
+
 def _page(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
-    """Clean the list of scripts that the page's template will write out."""
+    """Clean the scripts and the buttons that the page's template will write out."""
     context["script_files"] = _unique(context["script_files"])
+    open_edition(context.get("header_buttons", []))
 
 
 def itemise_returns(lines: list[str]) -> list[str]:
@@ -61,5 +86,6 @@ def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
 def setup(app: Any) -> dict[str, Any]:
     """Connect late, after every extension has added its scripts."""
     app.connect("autodoc-process-docstring", _docstring, priority=400)
+    app.connect("env-get-updated", _numbered, priority=900)
     app.connect("html-page-context", _page, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -31,6 +31,10 @@ METADATA = {
 # What the book's build and the teaching tools read; editors add more, which changes from one editor to the next.
 CELL_METADATA = ("cellView", "jupyter", "mystnb", "nbgrader", "tags")
 KEEP_OUTPUT = "keep_output"
+# The book folds by these tags. JupyterLab and Colab know other words for it, which derive from the tags.
+FOLDED = {"hide-cell", "hide-input", "remove-cell", "remove-input"}
+FOLDED_OUTPUT = {"hide-output", "remove-output"}
+FOLDING = ("cellView", "jupyter")
 
 
 def text(cell: Cell) -> str:
@@ -74,6 +78,23 @@ def id_defects(notebook: Notebook) -> Iterator[str]:
             yield f"cell {number}: id {name!r} occurs {counts[name]} times; rename the newer cell"
 
 
+def folding(cell: Cell) -> dict[str, Any]:
+    """What JupyterLab and Colab must read on a code cell to fold what the book folds.
+
+    Colab also hides the code behind a form's fields (`# @param`); JupyterLab, which shows no fields, must not.
+    """
+    names = set(tags(cell))
+    jupyter = {}
+    if names & FOLDED:
+        jupyter["source_hidden"] = True
+    if names & FOLDED_OUTPUT:
+        jupyter["outputs_hidden"] = True
+    derived: dict[str, Any] = {"jupyter": jupyter} if jupyter else {}
+    if names & FOLDED or re.search(r"(?m)# @param\b", text(cell)):
+        derived["cellView"] = "form"
+    return derived
+
+
 def normalised(notebook: Notebook, url: str) -> Notebook:
     """The normal form of a notebook whose ids are sound."""
     fresh = {"cells": [], "metadata": copy.deepcopy(METADATA), "nbformat": 4, "nbformat_minor": 5}
@@ -84,6 +105,9 @@ def normalised(notebook: Notebook, url: str) -> Notebook:
             source, metadata = setup_source(url), {"tags": list(TAGS)}
         new: Cell = {"cell_type": cell["cell_type"], "id": cell["id"], "metadata": metadata}
         if cell["cell_type"] == "code":
+            for key in FOLDING:
+                metadata.pop(key, None)
+            metadata.update(folding({"metadata": metadata, "source": source}))
             keep = KEEP_OUTPUT in tags(cell)
             new["execution_count"] = cell.get("execution_count") if keep else None
             new["outputs"] = cell.get("outputs", []) if keep else []
@@ -101,6 +125,10 @@ def _cell_defects(cell: Cell, urls: Collection[str]) -> Iterator[str]:
             yield f"has outputs; they belong to the build (tag {KEEP_OUTPUT} where one must stay)"
         if cell.get("execution_count") is not None:
             yield f"has execution count {cell['execution_count']}, expected none"
+    if cell["cell_type"] == "code":
+        found = {key: cell["metadata"][key] for key in FOLDING if key in cell.get("metadata", {})}
+        if found != (expected := folding(cell)):
+            yield f"has the folding {found}, its tags ask for {expected}"
     if cell["id"] == CELL_ID:
         if text(cell) not in {setup_source(url) for url in urls}:
             yield "differs from the one setup cell of tools/setup_cell.py or names another repository"

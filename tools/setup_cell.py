@@ -32,6 +32,12 @@ if "google.colab" in sys.modules and importlib.util.find_spec("course_lib") is N
     sys.path.insert(0, str(folder / "src"))
     importlib.invalidate_caches()
 
+if importlib.util.find_spec("course_lib") is None:
+    raise ModuleNotFoundError(
+        "expected the course's library, found none; clone "
+        "{url}, run `make lab` there, "
+        "or install it here: pip install --editable 'CLONE[notebooks]'"
+    )
 from course_lib import training
 
 rt = training.Runtime()  # device (CUDA, MPS or CPU), budget, seed

@@ -78,6 +78,11 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "setup tags": (lambda n: n["cells"][1]["metadata"].update(tags=["setup"]), "has tags ['setup']"),
     "setup gone": (lambda n: n["cells"].pop(1), "expected 'setup' as the first code cell, found 'sum'"),
     "setup late": (lambda n: n["cells"].insert(1, n["cells"].pop(2)), "as the first code cell, found 'sum'"),
+    "left open": (lambda n: n["cells"][1]["metadata"].pop("cellView"), "its tags ask for {'jupyter'"),
+    "folded": (
+        lambda n: n["cells"][2]["metadata"].update(jupyter={"source_hidden": True}),
+        "cell 'sum' has the folding {'jupyter': {'source_hidden': True}}, its tags ask for {}",
+    ),
     "blanks": (lambda n: n["cells"][2].update(source=["1 + 1  \n", "\n"]), "expected sorted JSON"),
 }
 
@@ -118,6 +123,8 @@ def test_format_mends_what_can_be_mended(tmp_path: Path) -> None:
         "setup text",
         "setup address",
         "setup tags",
+        "left open",
+        "folded",
         "blanks",
     ):
         MUTATIONS[name][0](notebook)
@@ -125,6 +132,39 @@ def test_format_mends_what_can_be_mended(tmp_path: Path) -> None:
     assert form.format_file(path, URL)
     assert form.defects(path, {URL}) == []
     assert not form.format_file(path, URL)
+
+
+HIDDEN = {"cellView": "form", "jupyter": {"source_hidden": True}}
+
+
+@pytest.mark.parametrize(
+    ("names", "source", "expected"),
+    [
+        (["hide-input"], "1", HIDDEN),
+        (["remove-input"], "1", HIDDEN),
+        (["hide-cell", "solution"], "1", HIDDEN),
+        (["remove-cell"], "1", HIDDEN),
+        (["hide-output"], "1", {"jupyter": {"outputs_hidden": True}}),
+        (
+            ["hide-input", "remove-output"],
+            "1",
+            {**HIDDEN, "jupyter": {"source_hidden": True, "outputs_hidden": True}},
+        ),
+        (["keep_output"], "1", {}),
+        ([], 'folder = ""  # @param {type:"string"}', {"cellView": "form"}),
+    ],
+)
+def test_folding_follows_the_tags(names: list[str], source: str, expected: dict[str, Any]) -> None:
+    """Whatever an editor left there before."""
+    notebook = good()
+    metadata = {"tags": names, "cellView": "code", "jupyter": {"outputs_hidden": False}}
+    notebook["cells"][2].update(metadata=metadata, source=source)
+    assert form.normalised(notebook, URL)["cells"][2]["metadata"] == {"tags": names, **expected}
+
+
+def test_prose_is_never_folded() -> None:
+    cells = [{"cell_type": "markdown", "id": "a", "metadata": {"tags": ["hide-input"]}, "source": "a"}]
+    assert form.normalised({"cells": cells}, URL)["cells"][0]["metadata"] == {"tags": ["hide-input"]}
 
 
 @pytest.mark.parametrize("name", ["no id", "same id", "bad id"])
