@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import tempfile
@@ -113,10 +114,13 @@ def _kernel_run(notebook: NotebookNode, folder: Path, log: IO[str]) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
+    messages = logging.Logger("nbclient")
+    messages.addHandler(logging.StreamHandler(log))
     reached: list[NotebookNode] = []
     with tempfile.TemporaryDirectory() as sockets:  # files, not ports: two kernels cannot choose the same one
         client = NotebookClient(
             notebook,
+            log=messages,
             timeout=CELL_TIMEOUT,
             allow_errors=True,
             on_cell_execute=lambda cell, cell_index: reached.append(cell),
@@ -136,9 +140,9 @@ def _kernel_run(notebook: NotebookNode, folder: Path, log: IO[str]) -> None:
     why = f"took longer than {CELL_TIMEOUT} s" if hung else "ended its kernel (too little memory?)"
     line = f"expected a result, the cell {why}; the cells after it did not run"
     name = "TimeoutError" if hung else "DeadKernelError"
-    reached[-1].outputs.append(
-        nbformat.v4.new_output("error", ename=name, evalue=line, traceback=[f"{name}: {line}"])
-    )
+    shown = [output for output in reached[-1].outputs if output.output_type != "error"]  # none of its interruption
+    shown.append(nbformat.v4.new_output("error", ename=name, evalue=line, traceback=[f"{name}: {line}"]))
+    reached[-1].outputs = shown
 
 
 def run(path: Path, log: IO[str]) -> NotebookNode:

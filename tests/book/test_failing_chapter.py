@@ -59,7 +59,7 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "index.md").write_text("# Start\n")
     (root / "_config.yml").write_text(
         "title: t\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
-        f"sphinx: {{local_extensions: {{course_pages: {tools}}}}}\n"
+        f"sphinx: {{local_extensions: {{course_pages: {tools}}}, extra_extensions: [sphinx.ext.autodoc]}}\n"
     )
     return root
 
