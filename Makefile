@@ -27,7 +27,7 @@ $(error expected TORCH=cpu or no TORCH, found TORCH=$(TORCH))
 endif
 
 # $(call step,NAME,COMMAND): one line with its time; what it says goes to the log, whose end is shown if it fails.
-step = @start=$$(date +%s); $(2) >> $(LOG) 2>&1 || { tail -n 20 $(LOG); \
+step = @start=$$(date +%s); $(2) >> $(LOG) 2>&1 || { exec >&2; tail -n 20 $(LOG); \
 	echo "error: expected \"$(1)\" to succeed, it failed; its last lines stand above, all of them in $(LOG)"; exit 1; }; \
 	echo "$(1): $$(( $$(date +%s) - start )) s"
 pip = $(BIN)/python -m pip install --quiet -c constraints.txt
@@ -63,7 +63,7 @@ test: install $(VENV)/.installed-test
 
 serve:
 	@test -f $(SITE) || { echo "no site yet: it is built first"; $(MAKE) book || test -f $(SITE); }
-	@$(PYTHON) -m tools.serve $(PORT)
+	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) -m tools.serve $(PORT)
 
 lab: install
 	$(BIN)/jupyter lab book

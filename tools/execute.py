@@ -114,7 +114,7 @@ def _kernel_run(notebook: NotebookNode, folder: Path, log: IO[str]) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-    messages = logging.Logger("nbclient")
+    messages = logging.Logger("nbclient", logging.WARNING)
     messages.addHandler(logging.StreamHandler(log))
     reached: list[NotebookNode] = []
     with tempfile.TemporaryDirectory() as sockets:  # files, not ports: two kernels cannot choose the same one
@@ -140,7 +140,9 @@ def _kernel_run(notebook: NotebookNode, folder: Path, log: IO[str]) -> None:
     why = f"took longer than {CELL_TIMEOUT} s" if hung else "ended its kernel (too little memory?)"
     line = f"expected a result, the cell {why}; the cells after it did not run"
     name = "TimeoutError" if hung else "DeadKernelError"
-    shown = [output for output in reached[-1].outputs if output.output_type != "error"]  # none of its interruption
+    shown = [
+        output for output in reached[-1].outputs if output.output_type != "error"
+    ]  # none of its interruption
     shown.append(nbformat.v4.new_output("error", ename=name, evalue=line, traceback=[f"{name}: {line}"]))
     reached[-1].outputs = shown
 

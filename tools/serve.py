@@ -43,9 +43,7 @@ def server(folder: Path, port: int) -> ThreadingHTTPServer:
     except OSError as error:
         why = "taken by another program" if error.errno == errno.EADDRINUSE else f"refused ({error.strerror})"
         other = port + 1 if 1024 <= port < 65535 else 8001
-        raise CourseError(
-            f"expected a free port, {port} is {why}; use make serve PORT={other}"
-        ) from None
+        raise CourseError(f"expected a free port, {port} is {why}; use make serve PORT={other}") from None
 
 
 def main(arguments: list[str] | None = None) -> int:
