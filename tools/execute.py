@@ -69,32 +69,32 @@ def failures(notebook: NotebookNode) -> Iterator[Failure]:
 
 
 def marked(notebook: NotebookNode, name: str) -> NotebookNode:
-    """The notebook with a box under its title and a line above each failing cell; such cells are not folded away."""
-    found = {failure.cell: failure for failure in failures(notebook)}
-    causes = [failure for failure in found.values() if not failure.follows]
+    """The notebook with a box under its title and one above each cell that caused a failure; such cells are not folded."""
+    found = list(failures(notebook))
+    causes = {failure.cell: failure for failure in found if not failure.follows}
 
     def label(cell: str) -> str:
         return f"failed-{name}-{cell}".lower()
 
     listed = "\n".join(
-        f"[The cell `{failure.cell}`](#{label(failure.cell)}) failed:\n\n~~~~~text\n{failure.line}\n~~~~~\n"
-        for failure in causes
+        f"[The cell `{cell}`](#{label(cell)}) failed:\n\n~~~~~text\n{failure.line}\n~~~~~\n"
+        for cell, failure in causes.items()
     )
     more = len(found) - len(causes)
     missed = f"{more} more failed for a name that an earlier cell should have defined. " if more else ""
     box = (
-        "::::::{admonition} Not everything on this page holds on the machine that built it\n:class: danger\n\n"
+        "::::::{admonition} Not everything on this page holds on the machine that built it\n:class: danger failed\n\n"
         f"{listed}\n{missed}What the text says may not be true of the numbers and figures that follow.\n::::::"
     )
     cells = []
     for cell in notebook.cells:
-        if failure := found.get(cell.id):
+        if cell.get("id") in causes:
             tags = cell.metadata.get("tags", [])
             cell.metadata["tags"] = [tag for tag in tags if not tag.startswith(("hide-", "remove-"))]
-            note = "**The next cell failed.** The last line of its output says why."
-            if failure.follows:
-                note = "**The next cell failed** for a name that an earlier cell should have defined."
-            note = f"({label(cell.id)})=\n:::{{danger}}\n{note}\n:::"
+            note = (
+                f"({label(cell.id)})=\n:::{{admonition}} The next cell failed\n:class: danger\n\n"
+                "The last line of its output says why.\n:::"
+            )
             cells.append(nbformat.v4.new_markdown_cell(note, id=f"failed-{cell.id}"[:64]))
         cells.append(cell)
     # The opening cell begins with the page's title, which has to stay the first thing on it.
