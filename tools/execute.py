@@ -69,7 +69,7 @@ def failures(notebook: NotebookNode) -> Iterator[Failure]:
 
 
 def marked(notebook: NotebookNode, name: str) -> NotebookNode:
-    """The notebook with a box under its title and one above each cell that caused a failure; such cells are not folded."""
+    """The notebook with a box under its title and one above each cell that caused a failure, which is unfolded."""
     found = list(failures(notebook))
     causes = {failure.cell: failure for failure in found if not failure.follows}
 
@@ -224,7 +224,10 @@ def execute(files: list[Path], folder: Path, key: str, log: Path) -> Iterator[Ex
     for old in folder.iterdir():
         if old.name not in names:
             old.unlink()
-    with log.open("w") as stream, ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting = [pool.submit(_one, path, folder, key, stream) for path in files]
-        for done in as_completed(waiting):
-            yield done.result()
+    with log.open("w") as stream:
+        pool = ThreadPoolExecutor(os.cpu_count())
+        try:
+            for done in as_completed([pool.submit(_one, path, folder, key, stream) for path in files]):
+                yield done.result()
+        finally:  # nobody waits for the others after Ctrl-C
+            pool.shutdown(wait=False, cancel_futures=True)
