@@ -44,7 +44,7 @@ $(VENV)/.installed: requirements.txt constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: expected Python 3.11 or newer, found " + sys.version.split()[0] + "; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)")'
 	@$(PYTHON) -c 'import platform, sys; sys.exit((sys.platform, platform.machine()) == ("darwin", "x86_64") and "error: expected Linux or a Mac with Apple silicon (an arm64 Python), found x86_64: PyTorch is no longer made for Intel Macs; use Colab or a Linux machine")'
 	@$(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV): about 6.7 GB on Linux (TORCH=cpu: 2.7 GB), some minutes; log: $(LOG)"
+	@echo "installing into $(VENV): about 6.7 GB on Linux (TORCH=cpu: less than 3 GB), some minutes; log: $(LOG)"
 	$(call step,installed,$(pip) -r requirements.txt)
 	@touch $@
 

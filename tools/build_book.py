@@ -85,7 +85,7 @@ def execute_all(files: list[Path], folder: Path, key: str, log: Path) -> list[Ex
 
 
 def failing_cells(results: Iterable[Executed]) -> str:
-    """The list for the end of the build: chapter, cell, last line of the error."""
+    """The list for the end of the build: chapter, cell, error."""
     lines = []
     for result in results:
         lines += [f"  {result.name}, cell {failure.cell}: {failure.line}" for failure in result.causes]

@@ -34,7 +34,7 @@ NOTE = "course"  # the entry of a kept notebook's metadata that holds its key an
 
 @dataclass(frozen=True)
 class Failure:
-    """A cell that failed: its id, the last line of its error, and whether it only missed a name from an earlier one."""
+    """A cell that failed: its id, its error in one line, and whether it only missed a name from an earlier one."""
 
     cell: str
     line: str

@@ -16,14 +16,14 @@ LONGEST = 120  # characters of a value
 
 
 def shown(value: Any) -> str:
-    """A value in one short line: numbers with six digits, arrays by their shape and range."""
+    """A value in one short line: numbers with all their digits, arrays by their shape and range."""
     try:
         shape = tuple(getattr(value, "shape", ()))
         if shape and max(shape) > 8:
             return f"{type(value).__name__} of shape {shape}, {float(value.min()):.6g} to {float(value.max()):.6g}"
         if not shape and callable(getattr(value, "item", None)):
             value = value.item()
-        text = f"{value:.6g}" if isinstance(value, float) else repr(value)
+        text = repr(value)
     except Exception as error:  # a message must not fail for a strange value
         text = f"{type(value).__name__} without a repr ({type(error).__name__})"
     text = " ".join(text.split())
