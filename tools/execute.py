@@ -123,6 +123,7 @@ def _kernel_run(notebook: NotebookNode, folder: Path, log: IO[str]) -> None:
             log=messages,
             timeout=CELL_TIMEOUT,
             allow_errors=True,
+            record_timing=False,
             on_cell_execute=lambda cell, cell_index: reached.append(cell),
             extra_arguments=[f"--IPKernelApp.exec_lines={[PRELUDE]!r}"],
         )
@@ -140,9 +141,8 @@ def _kernel_run(notebook: NotebookNode, folder: Path, log: IO[str]) -> None:
     why = f"took longer than {CELL_TIMEOUT} s" if hung else "ended its kernel (too little memory?)"
     line = f"expected a result, the cell {why}; the cells after it did not run"
     name = "TimeoutError" if hung else "DeadKernelError"
-    shown = [
-        output for output in reached[-1].outputs if output.output_type != "error"
-    ]  # none of its interruption
+    # Without the error of its interruption.
+    shown = [output for output in reached[-1].outputs if output.output_type != "error"]
     shown.append(nbformat.v4.new_output("error", ename=name, evalue=line, traceback=[f"{name}: {line}"]))
     reached[-1].outputs = shown
 
@@ -154,7 +154,9 @@ def run(path: Path, log: IO[str]) -> NotebookNode:
         try:
             _kernel_run(notebook, path.parent, log)
             break
-        except RuntimeError as error:
+        except (
+            Exception
+        ) as error:  # whatever keeps a kernel from starting: the book has a page for the chapter
             if attempt == KERNEL_STARTS:
                 first = next(cell for cell in notebook.cells if cell.cell_type == "code")
                 first.outputs = [
