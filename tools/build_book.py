@@ -77,7 +77,7 @@ def execute_all(files: list[Path], folder: Path, key: str, log: Path) -> list[Ex
     for result in execute(files, folder, key, log):
         results.append(result)
         if result.seconds is not None:
-            state = f", {len(result.failures)} cells FAILED" if result.failures else ""
+            state = f"   FAILED: {len(result.failures)} of its cells" if result.failures else ""
             print(f"  {result.name:<38} {result.seconds:5.0f} s{state}", flush=True)
     kept = sum(result.seconds is None for result in results)
     _report(f"executed ({kept} of {len(files)} kept)", start)
