@@ -1,40 +1,69 @@
-# The course in a few commands. Each makes its own virtual environment first; only Python 3.11+, make and git are needed.
+# The course in a few commands. Each installs what it needs first; only Python 3.11+, make and git must be there.
 #
-#   make book     execute the chapters and build the site       make test     everything that is checked
-#   make serve    show the built site on this computer           make lab      open the chapters in JupyterLab
-#   make format   normalise notebooks and code                   make clean    remove what was made (not .venv)
+#   make book      execute the chapters and build the site       make test     install test tools, check everything
+#   make serve     show the built site on this computer          make lab      open the chapters in JupyterLab
+#   make format    normalise notebooks and code                  make clean    remove what was made (not .venv)
+#   make install   only install                                  make help     this list
+#
+#   PYTHON=/path/to/python3.11   another Python (before the first installation)
+#   PORT=8001                    another port for `make serve`
+#   TORCH=cpu                    PyTorch without NVIDIA's libraries (before the first installation; Linux)
+#
+# The installation takes about 6.7 GB of disk on Linux, 60 % of it for NVIDIA GPUs, which TORCH=cpu saves.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOG := $(VENV)/install.log
+SITE := _build/html/index.html
 PORT ?= 8000
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+ifeq ($(TORCH),cpu)
+# Its versions (2.15.0+cpu) fit constraints.txt (2.15.0), and pip prefers them as the newer ones.
+export PIP_EXTRA_INDEX_URL := $(PIP_EXTRA_INDEX_URL) https://download.pytorch.org/whl/cpu
+else ifneq ($(TORCH),)
+$(error expected TORCH=cpu or no TORCH, found TORCH=$(TORCH))
+endif
 
-.PHONY: install book test serve lab clean format
-.DEFAULT_GOAL := book
+# $(call step,NAME,COMMAND): one line with its time; what it says goes to the log, whose end is shown if it fails.
+step = @start=$$(date +%s); $(2) >> $(LOG) 2>&1 || { exec >&2; tail -n 20 $(LOG); \
+	echo "error: expected \"$(1)\" to succeed, it failed; its last lines stand above, all of them in $(LOG)"; exit 1; }; \
+	echo "$(1): $$(( $$(date +%s) - start )) s"
+pip = $(BIN)/python -m pip install --quiet -c constraints.txt
+
+.PHONY: help install book test serve lab clean format
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 install: $(VENV)/.installed book/_static/vendor
 
 $(VENV)/.installed: requirements.txt constraints.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or newer, found " + sys.version.split()[0] + "; run: make PYTHON=/path/to/python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -r requirements.txt -c constraints.txt
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: expected Python 3.11 or newer, found " + sys.version.split()[0] + "; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)")'
+	@$(PYTHON) -c 'import platform, sys; sys.exit((sys.platform, platform.machine()) == ("darwin", "x86_64") and "error: expected Linux or a Mac with Apple silicon (an arm64 Python), found x86_64: PyTorch is no longer made for Intel Macs; use Colab or a Linux machine")'
+	@$(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): about 6.7 GB on Linux (TORCH=cpu: less than 3 GB), some minutes; log: $(LOG)"
+	$(call step,installed,$(pip) -r requirements.txt)
+	@touch $@
+
+$(VENV)/.installed-test: requirements-test.txt $(VENV)/.installed
+	$(call step,installed what the tests need,$(pip) -r requirements-test.txt)
+	@touch $@
 
 book/_static/vendor: package-lock.json tools/assets.py $(VENV)/.installed
-	$(BIN)/npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
-	$(BIN)/python -m tools.assets
+	$(call step,front-end assets,{ $(BIN)/npm ci --ignore-scripts --no-fund --no-audit --loglevel=error && $(BIN)/python -m tools.assets; })
 
 book: install
-	$(BIN)/python -m tools.build_book
+	@$(BIN)/python -m tools.build_book
 
-test: install
-	$(BIN)/python -m tools.check
+test: install $(VENV)/.installed-test
+	@$(BIN)/python -m tools.check
 
-serve: book
-	@echo "http://localhost:$(PORT) (Ctrl-C ends it)"
-	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+serve:
+	@test -f $(SITE) || { echo "no site yet: it is built first"; $(MAKE) book || test -f $(SITE); }
+	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) -m tools.serve $(PORT)
 
 lab: install
 	$(BIN)/python -m tools.lab
@@ -45,4 +74,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf _build .jupyter_cache .pytest_cache .ruff_cache
+	rm -rf _build .pytest_cache .ruff_cache

@@ -1,32 +1,29 @@
-"""Build the book: execute the chapters in parallel, then let Sphinx make the pages, strictly.
+"""Build the book: execute the chapters, then let Sphinx make the pages, strictly. It always ends with a book.
 
-Jupyter Book's own cache knows a notebook's code but not what the code imports: a changed library would leave stale
-figures in the pages. So the cache here lives under a key made of everything that can change an output, and goes when
-the key does. Jupyter Book also returns success when a notebook fails; here the failing cell ends the build.
+A chapter in which a cell fails gets its page too, with a box that says so; pages with a warning are written all the
+same. Whatever was wrong is listed at the end, and the exit status is 1. One line per step goes to the terminal; what
+kernels and Sphinx say besides goes to log files.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 from tools import edition
-from tools.project import ROOT, VENDOR, CourseError, notebooks
+from tools.execute import THREADS, Executed, execute
+from tools.project import EXECUTED, ROOT, SITE, VENDOR, CourseError, notebooks
 
-CACHE = ROOT / ".jupyter_cache"
 BUDGET = "cpu"
-CELL_TIMEOUT = 600  # seconds; a cell that needs more hangs
-KERNEL_STARTS = 3
-# Two notebooks run beside each other: one thread each, or they fight over the cores.
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LOGS = ROOT / "_build" / "logs"
+LAST_LINES = 40  # of a log, shown where a step failed
 
 
 def _content(path: Path) -> bytes:
@@ -46,71 +43,12 @@ def execution_key(root: Path = ROOT, budget: str = BUDGET) -> str:
         root / "requirements.txt",
         root / "constraints.txt",
     ]
-    digest = hashlib.sha256(f"{sys.version_info[:2]} {budget}".encode())
+    settings = (sys.version_info[:2], budget, os.environ.get("COURSE_SEED", ""), metadata.version("torch"))
+    digest = hashlib.sha256(repr(settings).encode())
     for path in files:
         if path.is_file():
             digest.update(f"\0{path.relative_to(root).as_posix()}\0".encode() + _content(path))
     return digest.hexdigest()
-
-
-def prepare_cache(folder: Path, key: str) -> bool:
-    """Keep the cache if it was made under `key`, start an empty one otherwise; True when it was kept."""
-    note = folder / "course_key.txt"
-    if note.is_file() and note.read_text() == key:
-        return True
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    note.write_text(key)
-    return False
-
-
-def _plain(text: str) -> str:
-    """Text without terminal colours, which logs show as noise."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-def execute(files: list[Path], folder: Path) -> None:
-    """Run the notebooks that the cache lacks, as many at a time as there are cores; raise if one fails."""
-    from jupyter_cache import get_cache
-    from jupyter_cache.executors import load_executor
-
-    cache = get_cache(str(folder))
-    known = {record.uri for record in cache.list_project_records()}
-    for gone in known - {str(path) for path in files}:
-        cache.remove_nb_from_project(gone)
-    for path in files:
-        if str(path) not in known:
-            cache.add_nb_to_project(str(path), read_data={"name": "nbformat", "type": "plugin"})
-    waiting = cache.list_unexecuted()
-    if not waiting:
-        print(f"execute: all {len(files)} notebooks are in the cache")
-        return
-    print(
-        f"execute: {len(waiting)} of {len(files)} notebooks, budget {BUDGET}, {os.cpu_count()} at a time",
-        flush=True,
-    )
-    logging.getLogger("jupyter_cache").setLevel(logging.WARNING)
-    start = time.monotonic()
-    # Two kernels that start in the same moment may choose the same port, and one of them dies ("errored"): once more.
-    # A cell that failed ("excepted") would fail again.
-    for _ in range(KERNEL_STARTS):
-        result = load_executor("local-parallel", cache).run_and_cache(timeout=CELL_TIMEOUT)
-        for uri in result.succeeded:
-            seconds = cache.get_cached_project_nb(uri).data.get("execution_seconds", float("nan"))
-            print(f"execute: {Path(uri).name} {seconds:.0f} s")
-        if result.excepted or not result.errored:
-            break
-    failed = [*result.excepted, *result.errored]
-    for record in cache.list_project_records():
-        if record.uri in failed:
-            traceback = record.traceback or "its kernel died; why stands above"
-            print(f"\n{Path(record.uri).name} failed:\n{_plain(traceback)}", file=sys.stderr)
-    if failed:
-        names = ", ".join(Path(uri).name for uri in failed)
-        raise CourseError(
-            f"expected every notebook to run, {names} failed; the cell and its error stand above"
-        )
-    print(f"execute: {time.monotonic() - start:.0f} s altogether", flush=True)
 
 
 def check_leaderboard() -> None:
@@ -124,39 +62,110 @@ def check_leaderboard() -> None:
         )
 
 
+def _report(name: str, start: float) -> None:
+    """One line for a step that is done."""
+    print(f"{name:<40} {time.monotonic() - start:5.0f} s", flush=True)
+
+
+def execute_all(files: list[Path], folder: Path, key: str, log: Path) -> list[Executed]:
+    """Run the notebooks, print a line for each, and return the failing ones in the order of the book."""
+    start = time.monotonic()
+    results = []
+    print(
+        f"executing {len(files)} notebooks, budget {BUDGET}, {os.cpu_count()} at a time; log: {log}",
+        flush=True,
+    )
+    for result in execute(files, folder, key, log):
+        results.append(result)
+        if result.seconds is not None:
+            state = f"   FAILED: {len(result.failures)} of its cells" if result.failures else ""
+            print(f"  {result.name:<38} {result.seconds:5.0f} s{state}", flush=True)
+    kept = sum(result.seconds is None for result in results)
+    _report(f"executed ({kept} of {len(files)} kept)", start)
+    return sorted((result for result in results if result.failures), key=lambda result: result.name)
+
+
+def failing_cells(results: Iterable[Executed]) -> str:
+    """The list for the end of the build: chapter, cell, error."""
+    lines = []
+    for result in results:
+        lines += [f"  {result.name}, cell {failure.cell}: {failure.line}" for failure in result.causes]
+        if followed := [failure for failure in result.failures if failure.follows]:
+            lines.append(
+                f"  {result.name}: {len(followed)} more missed a name, the first is {followed[0].cell}"
+            )
+    return "\n".join(lines)
+
+
 def build_site(root: Path = ROOT) -> Path:
-    """Run Jupyter Book from an empty folder: a warning, a missing reference or a failing cell is an error."""
-    shutil.rmtree(root / "_build", ignore_errors=True)
+    """Run Jupyter Book from empty folders, with every warning an error that is reported after all pages are written.
+
+    Raises:
+        CourseError: Sphinx reported warnings or stopped.
+    """
+    build = root / "_build"
+    site, log = build / "html", build / "logs" / "site.log"
+    for name in ("html", ".doctrees", "jupyter_execute"):
+        shutil.rmtree(build / name, ignore_errors=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
     program = str(Path(sys.executable).with_name("jupyter-book"))
     command = [program, "build", ".", "-W", "--keep-going", "-n", "-q"]
-    if subprocess.run(command, cwd=root, check=False).returncode:
+    with log.open("w") as stream:
+        status = subprocess.run(command, cwd=root, stdout=stream, stderr=stream, check=False).returncode
+    if (site / "index.html").is_file():
+        (site / ".nojekyll").touch()  # GitHub Pages would drop _static and _images
+    if status:
+        said = log.read_text(errors="replace").splitlines()
+        print("\n".join(said[-LAST_LINES:]), file=sys.stderr)
         raise CourseError(
-            "expected a build without warnings, Sphinx reported some; they stand above, mend each"
+            f"expected a build without warnings, Sphinx reported some; they stand above and in {log}, mend each"
         )
-    site = root / "_build" / "html"
-    (site / ".nojekyll").touch()  # GitHub Pages would drop _static and _images
     return site
 
 
 def main() -> int:
-    """Build, say where the book is and how long it took."""
-    start = time.monotonic()
+    """Build; list what was wrong; say where the book is and how long it took."""
+    begin = time.monotonic()
     os.environ["COURSE_BUDGET"] = BUDGET
     os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        if not VENDOR.is_dir():
-            raise CourseError(f"{VENDOR}: expected the front-end assets, found nothing; run `make install`")
-        check_leaderboard()
-        prepare_cache(CACHE, execution_key())
-        execute(notebooks(), CACHE)
-        site = build_site()
-        edition.write(site / "_sources" / "book")  # what the download button gives
-    except CourseError as error:
-        print(f"error: {error}", file=sys.stderr)
+    if not VENDOR.is_dir():
+        print(
+            f"error: {VENDOR}: expected the front-end assets, found nothing; run `make install`",
+            file=sys.stderr,
+        )
         return 1
-    print(f"\nThe book: {site / 'index.html'}   ({time.monotonic() - start:.0f} s; `make serve` opens it)")
-    return 0
+    wrong = []
+    start = time.monotonic()
+    try:
+        check_leaderboard()
+    except CourseError as error:
+        wrong.append(str(error))
+    _report("leaderboard checked", start)
+    failed = execute_all(notebooks(), EXECUTED, execution_key(), LOGS / "kernels.log")
+    start = time.monotonic()
+    for write in (build_site, lambda: edition.write(SITE / "_sources" / "book")):  # the site; what its download gives
+        try:
+            write()
+        except CourseError as error:
+            wrong.append(str(error))
+    _report("site written", start)
+    if failed:
+        wrong.append(
+            f"expected every cell to run, these failed; their pages say so:\n{failing_cells(failed)}"
+        )
+    for line in wrong:
+        print(f"error: {line}", file=sys.stderr)
+    if SITE.joinpath("index.html").is_file():
+        print(
+            f"\nThe book: {SITE / 'index.html'}   ({time.monotonic() - begin:.0f} s; `make serve` opens it)"
+        )
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        print("interrupted; the notebooks that were done are kept", file=sys.stderr, flush=True)
+        os._exit(130)  # at once: kernels end with their parent, a thread that waits for one would not
+    sys.exit(status)

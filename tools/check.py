@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from tools.build_book import THREADS
+from tools.execute import THREADS
 from tools.project import ROOT
 
 PYTHON = [sys.executable, "-m"]

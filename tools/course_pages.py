@@ -1,5 +1,6 @@
 """Sphinx extension: what the theme and its companions get wrong on a page, put right before the page is written.
 
+- A notebook is read as it was executed, from `_build/executed`; the one in the repository has no outputs.
 - The launcher for remote kernels (thebe) stays out: the course offers Colab, and nothing here may ask another host.
 - Docstrings that list several returned values, one ``name: meaning`` each, are read as a list; the extension for
   Google-style docstrings knows only one value.
@@ -11,7 +12,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
+
+from sphinx.util import logging
 
 
 def _unique(scripts: list[Any]) -> list[Any]:
@@ -78,6 +82,19 @@ def itemise_returns(lines: list[str]) -> list[str]:
     return [*lines[:start], f"{pad}In this order", "", *items, *lines[end:]]
 
 
+def _source(app: Any, docname: str, content: list[str]) -> None:
+    """Put the executed notebook in the place of the one without outputs."""
+    if not app.env.doc2path(docname).endswith(".ipynb"):
+        return
+    executed = Path(app.srcdir, "_build", "executed", Path(docname).name + ".ipynb")
+    if executed.is_file():
+        content[0] = executed.read_text(encoding="utf-8")
+    else:
+        logging.getLogger(__name__).warning(
+            "%s: expected it executed, found nothing; run `make book`", docname
+        )
+
+
 def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Rewrite in place, before napoleon reads the sections."""
     lines[:] = itemise_returns(lines)
@@ -87,5 +104,6 @@ def setup(app: Any) -> dict[str, Any]:
     """Connect late, after every extension has added its scripts."""
     app.connect("autodoc-process-docstring", _docstring, priority=400)
     app.connect("env-get-updated", _numbered, priority=900)
+    app.connect("source-read", _source)
     app.connect("html-page-context", _page, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
 SITE = ROOT / "_build" / "html"
+EXECUTED = ROOT / "_build" / "executed"
 VENDOR = BOOK / "_static" / "vendor"
 
 

@@ -8,14 +8,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from jupyter_cache.executors import load_executor
-from jupyter_cache.executors.base import ExecutorRunResult
-from nbformat.v4 import new_code_cell, new_notebook
 
 from tools import build_book
-from tools.build_book import CACHE, build_site, execute, execution_key, prepare_cache
-from tools.notebooks import read
-from tools.project import CourseError, notebooks
+from tools.build_book import build_site, execution_key
+from tools.project import EXECUTED, CourseError, notebooks
 
 
 @pytest.fixture
@@ -51,57 +47,6 @@ def test_the_key_follows_budget_and_large_files(tree: Path) -> None:
     assert execution_key(tree) != before
 
 
-def test_the_cache_goes_when_the_key_does(tmp_path: Path) -> None:
-    folder = tmp_path / "cache"
-    assert not prepare_cache(folder, "one")
-    (folder / "kept").touch()
-    assert prepare_cache(folder, "one")
-    assert (folder / "kept").exists()
-    assert not prepare_cache(folder, "two")
-    assert not (folder / "kept").exists()
-
-
-def test_a_failing_notebook_ends_the_build(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "bad.ipynb"
-    cells = [new_code_cell("fine = 1"), new_code_cell("wrong = fine / 0")]
-    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
-    with pytest.raises(CourseError, match=r"bad\.ipynb failed"):
-        execute([path], tmp_path / "cache")
-    shown = capfd.readouterr().err
-    assert "wrong = fine / 0" in shown
-    assert "ZeroDivisionError" in shown
-
-
-@pytest.mark.parametrize("deaths", [1, 99])
-def test_a_kernel_that_died_at_its_start_is_started_again(
-    deaths: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What jupyter-cache calls errored is no fault of the notebook: two kernels may choose the same port."""
-    path = tmp_path / "good.ipynb"
-    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(new_notebook(cells=[new_code_cell("1 + 1")], metadata=metadata), path)
-    runs = []
-
-    class Unlucky:
-        def __init__(self, cache: object) -> None:
-            self.real = load_executor("local-serial", cache)
-
-        def run_and_cache(self, timeout: float) -> ExecutorRunResult:
-            runs.append(timeout)
-            if len(runs) <= deaths:
-                return ExecutorRunResult(succeeded=[], excepted=[], errored=[str(path)])
-            return self.real.run_and_cache(timeout=timeout)
-
-    monkeypatch.setattr("jupyter_cache.executors.load_executor", lambda name, cache: Unlucky(cache))
-    if deaths == 1:
-        execute([path], tmp_path / "cache")
-        assert len(runs) == 2
-    else:
-        with pytest.raises(CourseError, match=r"good\.ipynb failed"):
-            execute([path], tmp_path / "cache")
-
-
 @pytest.mark.parametrize(
     "text", ["# Page\n\n{ref}`nowhere`\n", "# Page\n\n[a](missing.md)\n", "# Page\n\n{doc}`none`\n"]
 )
@@ -127,39 +72,37 @@ def test_a_missing_asset_is_named(
 
 def executed() -> Iterator[tuple[str, nbformat.NotebookNode]]:
     """The chapters as the build ran them."""
-    from jupyter_cache import get_cache
-
-    cache = get_cache(str(CACHE))
     for path in notebooks():
-        record = cache.get_cached_project_nb(str(path))
-        assert record is not None, f"{path.name}: expected it in the cache of the build; run `make book`"
-        yield path.name, cache.get_cache_bundle(record.pk).nb
+        kept = EXECUTED / path.name
+        assert kept.is_file(), (
+            f"{path.name}: expected it executed in {EXECUTED}, found nothing; run `make book`"
+        )
+        yield path.name, nbformat.read(kept, as_version=4)
 
 
-def undescribed(cells: list[dict], sources: list[dict]) -> list[str]:
+def undescribed(cells: list[dict]) -> list[str]:
     """Ids of the cells whose outputs hold a picture that their metadata do not describe."""
     found = []
-    for cell, source in zip(cells, sources, strict=True):
+    for cell in cells:
         pictures = [
             o for o in cell.get("outputs", []) if any(k.startswith("image/") for k in o.get("data", {}))
         ]
-        alt = source.get("metadata", {}).get("mystnb", {}).get("image", {}).get("alt", "")
+        alt = cell.get("metadata", {}).get("mystnb", {}).get("image", {}).get("alt", "")
         if pictures and len(alt) < 20:
-            found.append(source["id"])
+            found.append(cell["id"])
     return found
 
 
 def test_every_figure_has_a_description_in_its_cell(site: Path) -> None:
-    for (name, notebook), path in zip(executed(), notebooks(), strict=True):
-        # The cache keeps a notebook's code cells only.
-        sources = [cell for cell in read(path)["cells"] if cell["cell_type"] == "code"]
-        assert undescribed(notebook.cells, sources) == [], name
+    for name, notebook in executed():
+        assert undescribed(notebook.cells) == [], name
 
 
 def test_an_undescribed_figure_is_found() -> None:
-    cell = {"outputs": [{"output_type": "display_data", "data": {"image/png": ""}}]}
+    picture = {"outputs": [{"output_type": "display_data", "data": {"image/png": ""}}]}
     long = {"mystnb": {"image": {"alt": "A histogram of the pixel values of all digits"}}}
-    assert undescribed([cell, cell, {}], [{"id": "a"}, {"id": "b", "metadata": long}, {"id": "c"}]) == ["a"]
+    cells = [{"id": "a", **picture}, {"id": "b", **picture, "metadata": long}, {"id": "c"}]
+    assert undescribed(cells) == ["a"]
 
 
 def test_the_site_is_ready_for_publishing(site: Path) -> None:
