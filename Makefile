@@ -11,7 +11,7 @@ PORT ?= 8000
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: install book test serve lab clean format
+.PHONY: install book test claims serve lab clean format
 .DEFAULT_GOAL := book
 
 install: $(VENV)/.installed book/_static/vendor
@@ -31,6 +31,9 @@ book: install
 
 test: install
 	$(BIN)/python -m tools.check
+
+claims: install
+	$(BIN)/python -m tools.claims
 
 serve: book
 	@echo "http://localhost:$(PORT) (Ctrl-C ends it)"
