@@ -27,7 +27,7 @@ import nbformat
 import numpy as np
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
 from tools.build_book import BUDGET, CELL_TIMEOUT, THREADS
 from tools.project import ROOT, notebooks
@@ -216,17 +216,15 @@ def run(path: Path, condition: Condition) -> tuple[nbformat.NotebookNode, float]
         died = None
         try:
             client.execute(env=condition.variables(), cleanup_kc=True)
-        except DeadKernelError as error:
+        except (CellTimeoutError, DeadKernelError) as error:
             died = error
     seconds = time.monotonic() - start
     notebook.cells = notebook.cells[1:-1]
     if died:
-        running = next(
-            cell for cell in notebook.cells if cell.cell_type == "code" and not cell.execution_count
-        )
-        running.outputs = [
-            nbformat.v4.new_output("error", ename="DeadKernelError", evalue=str(died), traceback=[])
-        ]
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        running = next((cell for cell in reversed(code) if cell.execution_count), code[0])
+        error = {"ename": type(died).__name__, "evalue": str(died), "traceback": []}
+        running.outputs.append(nbformat.v4.new_output("error", **error))
         return notebook, seconds
     if any(output.output_type == "error" for output in [*first.outputs, *last.outputs]):
         raise RuntimeError(

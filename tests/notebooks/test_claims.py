@@ -55,6 +55,14 @@ def test_only_the_close_comparison_is_listed(executed: Path) -> None:
     assert "native 3 | 2.9; seed-1 3 | 2.9" in line
 
 
+def test_a_kernel_that_dies_is_a_failure_of_its_cell(tmp_path: Path) -> None:
+    sources = {"fine": "print('here')", "deadly": "import os\nos._exit(1)", "after": "pass"}
+    cells = [nbformat.v4.new_code_cell(source, id=name) for name, source in sources.items()]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_dies.ipynb")
+    (found,) = failures(run(tmp_path / "01_dies.ipynb", Condition())[0])
+    assert (found.cell, found.error.split(":")[0]) == ("deadly", "DeadKernelError")
+
+
 def test_recording_changes_no_result() -> None:
     recorder = Recorder()
     source = "xs = [1, 5]\nassert 0 < xs[0] <= 1 and all(x < 6 for x in xs)\nassert not xs[1] < 2"
