@@ -3,6 +3,7 @@
 #   make book      execute the chapters and build the site       make test     install test tools, check everything
 #   make serve     show the built site on this computer          make lab      open the chapters in JupyterLab
 #   make format    normalise notebooks and code                  make clean    remove what was made (not .venv)
+#   make claims    run the chapters under other processors, threads and seeds, and list what fails
 #   make install   only install                                  make help     this list
 #
 #   PYTHON=/path/to/python3.11   another Python (before the first installation)
@@ -32,7 +33,7 @@ step = @start=$$(date +%s); $(2) >> $(LOG) 2>&1 || { exec >&2; tail -n 20 $(LOG)
 	echo "$(1): $$(( $$(date +%s) - start )) s"
 pip = $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help install book test serve lab clean format
+.PHONY: help install book test claims colab-test serve lab clean format
 .DEFAULT_GOAL := help
 
 help:
@@ -61,12 +62,15 @@ book: install
 test: install $(VENV)/.installed-test
 	@$(BIN)/python -m tools.check
 
+claims: install
+	@$(BIN)/python -m tools.claims
+
 serve:
 	@test -f $(SITE) || { echo "no site yet: it is built first"; $(MAKE) book || test -f $(SITE); }
 	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) -m tools.serve $(PORT)
 
 lab: install
-	$(BIN)/python -m tools.lab
+	@$(BIN)/python -m tools.lab
 
 format: install
 	$(BIN)/python -m tools.notebooks format
