@@ -29,7 +29,8 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-from tools.build_book import BUDGET, CELL_TIMEOUT, THREADS
+from tools.build_book import BUDGET
+from tools.execute import CELL_TIMEOUT, THREADS
 from tools.project import ROOT, notebooks
 
 FOLDER = ROOT / "_build" / "claims"

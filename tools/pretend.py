@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from tests.accelerator import pretend
-from tools.build_book import THREADS
+from tools.execute import THREADS
 from tools.project import ROOT
 
 WORKERS = str(max(2, os.cpu_count() or 2))
