@@ -143,7 +143,10 @@ def main() -> int:
     _report("leaderboard checked", start)
     failed = execute_all(notebooks(), EXECUTED, execution_key(), LOGS / "kernels.log")
     start = time.monotonic()
-    for write in (build_site, lambda: edition.write(SITE / "_sources" / "book")):  # the site; what its download gives
+    for write in (
+        build_site,
+        lambda: edition.write(SITE / "_sources" / "book"),
+    ):  # the site; what its download gives
         try:
             write()
         except CourseError as error:
