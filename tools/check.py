@@ -23,7 +23,7 @@ STEPS: dict[str, list[str]] = {
     "lint": [*PYTHON, "ruff", "check", "."],
     "format": [*PYTHON, "ruff", "format", "--check", "."],
     "normalised": [*PYTHON, "tools.notebooks", "check"],
-    "unit": [*PYTEST, "tests/unit"],
+    "unit": [*PYTEST, "tests/unit", "-n", WORKERS],
     "structure": [*PYTEST, "tests/notebooks"],
     "smoke": [*PYTEST, "--nbval-lax", "book", "-n", WORKERS, "--dist", "loadfile"],
     "cuda": [*PYTHON, "tools.pretend", "cuda"],
@@ -31,9 +31,9 @@ STEPS: dict[str, list[str]] = {
     "book": [*PYTHON, "tools.build_book"],
     "pages": [*PYTEST, "tests/book", "-n", WORKERS],
 }
-# Notebooks run beside each other; a thread each keeps them from fighting over the cores.
+# Tests and notebooks run beside each other; a thread each keeps them from fighting over the cores.
 ONE_THREAD = dict.fromkeys(THREADS, "1")
-ENVIRONMENT = {"smoke": {"COURSE_BUDGET": "smoke", **ONE_THREAD}}
+ENVIRONMENT = {"unit": ONE_THREAD, "smoke": {"COURSE_BUDGET": "smoke", **ONE_THREAD}}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -307,7 +307,6 @@ def record_leaderboard(rt: Runtime, quiet: bool = False) -> Facts:
                     rows[title][name]["seconds"] = seconds_per_sample(_sampler(entry))
                 bar.update(1)
     return {
-        "seed": SEED,
         "no_generator": NO_GENERATOR,
         "boards": {title: {**terms(BOARDS[title]), "rows": of_board} for title, of_board in rows.items()},
     }
