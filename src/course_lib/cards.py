@@ -15,7 +15,7 @@ Score = dict[str, Any]  # value, ci95 (0 where there is none), n and kind
 # a floor in its own unit. A share or a count moves in steps of a sample that stands on a border; sums of many terms are
 # rounded differently, and what ought to be 0 is anything small.
 _RELATIVE = {"share": 5e-4, "count": 0.0, "mean": 5e-4, "distance": 2e-3}
-_FLOOR = {"count": 1.0, "mean": 1e-4, "distance": 1e-3}
+_FLOOR = {"count": 1.0, "mean": 1e-5, "distance": 1e-3}
 
 
 def full_name(function: Callable[..., Any]) -> str:

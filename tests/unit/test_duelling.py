@@ -287,8 +287,11 @@ def test_frozen_weights_stay_as_they_are():
 
 
 def interrupted(loss, at):
-    """A loss that raises KeyboardInterrupt in its `at`-th call, whoever calls."""
+    """A loss that raises KeyboardInterrupt in its `at`-th call, whoever calls; otherwise, and by name, it is `loss`."""
     calls = []
+
+    class Interrupted(Loss):
+        name = loss.name
 
     def counting(per_pair):
         def call(real, fake):
@@ -300,7 +303,7 @@ def interrupted(loss, at):
 
         return call
 
-    return Loss(*map(counting, loss))
+    return Interrupted(*map(counting, loss))
 
 
 def test_an_interruption_leaves_the_discriminator_able_to_learn():

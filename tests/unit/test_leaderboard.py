@@ -221,14 +221,17 @@ def test_only_rows_of_other_weights_are_scored_again(monkeypatch):
     assert list(rows) == ["grey", REAL]
     assert len(scored) == 2
     assert rows["grey"]["scores"]["frechet"]["n"] == 4
-    known = {"digits": copy.deepcopy(rows)}
+    known = copy.deepcopy(first["boards"])
     monkeypatch.setattr(recipe, "_last", lambda: known)
     second = recipe.record_leaderboard(Runtime("cpu", "cpu"), quiet=True)
     assert len(scored) == 2
     assert second["boards"]["digits"]["rows"]["grey"]["scores"] == rows["grey"]["scores"]
-    known["digits"]["grey"]["weights"] = {"another": "0"}
+    known["digits"]["rows"]["grey"]["weights"] = {"another": "0"}
     recipe.record_leaderboard(Runtime("cpu", "cpu"), quiet=True)
     assert len(scored) == 3
+    known["digits"]["n_matching"] += 1
+    recipe.record_leaderboard(Runtime("cpu", "cpu"), quiet=True)
+    assert len(scored) == 5  # the board is another one now
 
 
 # Tables

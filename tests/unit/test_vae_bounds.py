@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from course_lib.recipes.recipe import mean
+from course_lib.cards import mean
 from course_lib.vae import (
     VAE,
     VAEConfig,

@@ -86,7 +86,7 @@ def pictures(
     files, others = _listed(root)
     for names, advice in others.items():
         warnings.warn(
-            f"{_count(len(names), 'entry')} in {root} left out: {_some(names)}. {advice}", stacklevel=3
+            f"{_count(len(names), 'file')} in {root} left out: {_some(names)}. {advice}", stacklevel=3
         )
     need = 4 * len(files) * (3 if colour else 1) * size**2 / 1e9
     if need > limit:
@@ -153,15 +153,10 @@ def _listed(root: Path) -> tuple[list[str], dict[tuple[str, ...], str]]:
                 continue
             path = Path(place) / name
             known = path.suffix.lower() in _SUFFIXES
-            which = (
-                "link"
-                if name in links
-                else "special"
-                if not path.is_file()
-                else "picture"
-                if known
-                else "kind"
-            )
+            special = (
+                path.exists() and not path.is_file()
+            )  # a link to nothing is a picture that cannot be read
+            which = "link" if name in links else "special" if special else "picture" if known else "kind"
             found[which].append(path.relative_to(root).as_posix())
     for names in found.values():
         # By code points, not by locale; composed, since some file systems store "é" as "e" and an accent.
@@ -170,7 +165,7 @@ def _listed(root: Path) -> tuple[list[str], dict[tuple[str, ...], str]]:
     advice = {
         "kind": f"Pictures are read from {suffixes}; save others, such as a telephone's .heic, as one of these",
         "link": "Links to folders are not followed; give the folder that one leads to",
-        "special": "These are no files, or links to nothing",
+        "special": "These are no files",
     }
     others = {tuple(found[which]): text for which, text in advice.items() if found[which]}
     if not found["picture"]:
@@ -277,8 +272,7 @@ def _reason(error: Exception) -> str:
 
 def _count(n: int, what: str) -> str:
     """As in "1 file" and "1,200 files"."""
-    plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
-    return f"{n:,} {what if n == 1 else plural}"
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

@@ -40,9 +40,10 @@ def discs(
     if n is None:
         index = torch.arange(n_radii)
     else:
-        memory(f"{n:,} discs of {size} x {size}", 4 * whole("n", n) * size**2, "draw fewer, or smaller ones")
+        n = whole("n", n)
+        memory(f"{n:,} discs of {size} x {size}", 4 * n * size**2, "draw fewer, or smaller ones")
         generator = torch.Generator().manual_seed(seed)
-        index = torch.randint(n_radii, (whole("n", n),), generator=generator)  # (N,)
+        index = torch.randint(n_radii, (n,), generator=generator)  # (N,)
     offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2  # (size,) pixel centres, 0 = middle
     distance = torch.sqrt(offset[:, None] ** 2 + offset[None, :] ** 2)  # (size, size)
     white = distance < disc_radii(size, n_radii)[:, None, None]  # (n_radii, size, size)
@@ -90,9 +91,10 @@ def moving_discs(
         TypeError, ValueError: an argument that is not a whole number, or out of range.
     """
     size, levels = whole("size", size, at_least=8), whole("levels", levels, at_least=2)
-    memory(f"{n:,} discs of {size} x {size}", 24 * whole("n", n) * size**2, "draw fewer, or smaller ones")
+    n = whole("n", n)
+    memory(f"{n:,} discs of {size} x {size}", 24 * n * size**2, "draw fewer, or smaller ones")
     generator = torch.Generator().manual_seed(seed_number("seed", seed))
-    factors = torch.randint(levels, (whole("n", n), 4), generator=generator)  # (N, 4)
+    factors = torch.randint(levels, (n, 4), generator=generator)  # (N, 4)
     column, row, radius, brightness = (factors.double() / (levels - 1)).T  # (N,) each, in [0, 1]
     radius = size * (0.09 + 0.13 * radius)  # 2.9 to 7 pixels of 32
     margin = size * 0.25

