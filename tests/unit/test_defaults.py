@@ -39,8 +39,8 @@ CALLS = {
     "mnist": lambda: data.mnist("test")[0][:3],
     "cifar10_sample": lambda: data.cifar10_sample()[0][:3],
     "photo": lambda: data.photo("chelsea", 32),
-    "Runtime.generator": lambda: torch.randn(
-        3, generator=Runtime("smoke", "cpu", seed=0).generator(1), device="cpu"
+    "Runtime.generator": lambda: torch.randperm(
+        9, generator=Runtime("smoke", "cpu", seed=0).generator(1), device="cpu"
     ),
     "zoo.load": lambda: zoo.load("ae_mnist_2").decoder.net[0].weight,
     "VAE.sample": lambda: zoo.load("vae_mnist_2").sample(2, generator()),

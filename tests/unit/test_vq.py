@@ -312,9 +312,9 @@ def test_images_become_a_grid_of_tokens_and_images_again(changes):
     assert model.terms(x).tokens.tolist() == tokens.tolist()
     images = model.decode(tokens)
     assert images.shape == shape
+    torch.testing.assert_close(model(x), images)
     model.decoder[-1].weight.mul_(1e4)
     assert float(model.decode(tokens).abs().max()) == 1  # however far the decoder goes
-    torch.testing.assert_close(model(x), model.decode(model.encode(x)))
 
 
 @torch.no_grad()

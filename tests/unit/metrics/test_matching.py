@@ -474,11 +474,13 @@ def test_one_outlier_does_not_swamp_the_others(cost):
     real, made = (torch.randn(60, 3, generator=generator(k), dtype=torch.float64) for k in (0, 1))
     real[0], made[0] = 1e8, -1e8
     found = sparse_matching_score(real, made, 60, extractor="points", cost=cost)
-    dense = matching_score(real, made, extractor="points", cost=cost)
     assert found.deficiency == 0
-    assert len(set(found.pairs[:, 0].tolist())) == len(set(found.pairs[:, 1].tolist())) == 60
-    assert float(found.costs[:-2].sum()) == pytest.approx(float(dense.costs[:-2].sum()), rel=0.05)
-    assert found.value == pytest.approx(dense.value, rel=1e-9)
+    rows, columns = (set(found.pairs[:, side].tolist()) for side in (0, 1))
+    assert len(rows) == len(columns) == 60
+    near = found.pairs[found.costs < 1e6]  # with whom the outliers are paired, their own costs decide
+    c = cdist(real[near[:, 0]], made[near[:, 1]], "sqeuclidean" if cost == "squared" else "euclidean")
+    assert float(found.costs[: len(near)].sum()) == pytest.approx(c[linear_sum_assignment(c)].sum(), rel=1e-9)
+    assert 58 <= len(near) < 60
 
 
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_taken(monkeypatch):
