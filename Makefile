@@ -3,6 +3,7 @@
 #   make book     execute the chapters and build the site       make test     everything that is checked
 #   make serve    show the built site on this computer           make lab      open the chapters in JupyterLab
 #   make format   normalise notebooks and code                   make clean    remove what was made (not .venv)
+#   make colab-test   run the course on Google Colab's packages (needs Python 3.13, a network and some GB)
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ PORT ?= 8000
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: install book test serve lab clean format
+.PHONY: install book test colab-test serve lab clean format
 .DEFAULT_GOAL := book
 
 install: $(VENV)/.installed book/_static/vendor
@@ -31,6 +32,9 @@ book: install
 
 test: install
 	$(BIN)/python -m tools.check
+
+colab-test:
+	$(PYTHON) -m tools.colab_test
 
 serve: book
 	@echo "http://localhost:$(PORT) (Ctrl-C ends it)"

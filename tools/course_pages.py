@@ -3,6 +3,7 @@
 - The launcher for remote kernels (thebe) stays out: the course offers Colab, and nothing here may ask another host.
 - Docstrings that list several returned values, one ``name: meaning`` each, are read as a list; the extension for
   Google-style docstrings knows only one value.
+- Buttons that lead to the repository, Colab's too, stay out while its address is not set.
 - Some extensions register their inline scripts twice; a second ``const`` of the same name is an error in the console.
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import re
 from typing import Any
+
+from tools.project import address_is_set, declared_repository
 
 
 def _unique(scripts: list[Any]) -> list[Any]:
@@ -58,8 +61,28 @@ def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
     lines[:] = itemise_returns(lines)
 
 
+def hide_buttons(options: dict[str, Any], committed: str) -> None:
+    """Drop the theme's buttons that would lead nowhere, because an address is still the placeholder.
+
+    Args:
+        options: the theme's; changed in place.
+        committed: the address that the committed notebooks name. Colab opens these, not those of this build, so a
+            fork's own address is not enough for its button.
+    """
+    if not address_is_set(options["repository_url"]):
+        options.update(use_repository_button=False, use_issues_button=False)
+    if not address_is_set(committed):
+        options["launch_buttons"] = {}
+
+
+def _config(app: Any, config: Any) -> None:
+    """Before the theme reads its options."""
+    hide_buttons(config.html_theme_options, declared_repository())
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Connect late, after every extension has added its scripts."""
+    app.connect("config-inited", _config)
     app.connect("autodoc-process-docstring", _docstring, priority=400)
     app.connect("html-page-context", _page, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

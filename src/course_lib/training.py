@@ -222,7 +222,9 @@ def _seed(given: int | None) -> int:
         return checks.whole("seed", given, at_least=0, at_most=LARGEST_SEED)
     named = os.environ.get("COURSE_SEED") or "0"
     if not named.isdecimal() or int(named) > LARGEST_SEED:
-        raise ValueError(f"COURSE_SEED: expected a whole number from 0 to {LARGEST_SEED}, got {named!r}; unset it")
+        raise ValueError(
+            f"COURSE_SEED: expected a whole number from 0 to {LARGEST_SEED}, got {named!r}; unset it"
+        )
     return int(named)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tools import notebooks as form
+from tools.course_pages import hide_buttons
 from tools.project import ROOT, CourseError, declared_repository, notebooks, repository
 from tools.setup_cell import setup_source
 
@@ -167,6 +168,29 @@ def test_the_repository_is_stated_once() -> None:
             found |= set(re.findall(rf"https://[\w.-]+/[\w.-]+/{re.escape(name)}\b", text))
     assert found <= {declared_repository(), repository()}
     assert declared_repository() in found
+
+
+@pytest.mark.parametrize(
+    ("in_force", "committed", "repository_buttons", "colab"),
+    [
+        ("https://github.com/OWNER/course", "https://github.com/OWNER/course", False, False),
+        # A fork's workflow: the site's address is known, the notebooks that Colab would open name none.
+        ("https://github.com/me/course", "https://github.com/OWNER/course", True, False),
+        ("https://github.com/me/course", "https://github.com/me/course", True, True),
+    ],
+)
+def test_buttons_lead_somewhere_or_are_not_there(
+    in_force: str, committed: str, repository_buttons: bool, colab: bool
+) -> None:
+    options = {
+        "repository_url": in_force,
+        "use_repository_button": True,
+        "use_issues_button": True,
+        "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+    }
+    hide_buttons(options, committed)
+    assert options["use_repository_button"] is options["use_issues_button"] is repository_buttons
+    assert bool(options["launch_buttons"]) is colab
 
 
 def test_a_fork_renames_the_repository(tmp_path: Path) -> None:

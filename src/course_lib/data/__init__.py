@@ -12,6 +12,7 @@ from course_lib.data.files import (
     data_folder,
     read_verified,
     record_checksum,
+    repository_folder,
     write_atomically,
 )
 from course_lib.data.images import from_uint8, to_uint8
@@ -47,6 +48,7 @@ __all__ = [
     "pictures",
     "read_verified",
     "record_checksum",
+    "repository_folder",
     "ring",
     "ring_centres",
     "to_uint8",
