@@ -35,6 +35,9 @@ GPU = ("nvidia", "cuda", "cudf", "cuml", "cugraph", "cupy", "cuvs", "cucim", "li
 # Stands for the repository's address, so that the cell can be tried before the course has one.
 ADDRESS = "https://github.com/reader/course"
 
+# What this shell sets for itself and must not reach there.
+OURS = ("PYTHONPATH", "VIRTUAL_ENV", "COURSE_BUDGET", "COURSE_DATA", "COURSE_SEED")
+
 # Runs the cell twice in the environment's Python: Colab's module is there before, as it is on Colab.
 DRIVER = """
 import importlib, importlib.metadata as metadata, json, sys, types
@@ -135,25 +138,25 @@ def run_cell(
         The finished process; what it printed ends in REPORT and JSON: versions before and after, course_lib's file.
     """
     (folder / "cell.py").write_text(cell, encoding="utf-8")
-    environment = {
-        **os.environ,
+    stand_in = {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.{origin.as_uri()}.insteadOf",
         "GIT_CONFIG_VALUE_0": ADDRESS,
         "GIT_TERMINAL_PROMPT": "0",
         "COURSE_BUDGET": "smoke",
-        **(environment or {}),
     }
-    for name in ("VIRTUAL_ENV", "COURSE_DATA", "COURSE_SEED"):
-        environment.pop(name, None)
     return subprocess.run(
         [str(python), "-c", DRIVER, "cell.py"],
         cwd=folder,
-        env=environment,
+        env={**_environment(), **stand_in, **(environment or {})},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in OURS}
 
 
 def changed(report: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
@@ -230,12 +233,11 @@ class Environment:
     def run(self, step: str) -> None:
         """One step of `make test` in the clone."""
         environment = {
-            **os.environ,
+            **_environment(),
             **check.ENVIRONMENT.get(step, {}),
             "PATH": f"{self.home / 'bin'}:{os.environ['PATH']}",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else each kernel prints four lines about its debugger
         }
-        for name in ("PYTHONPATH", "VIRTUAL_ENV", "COURSE_DATA", "COURSE_SEED"):
-            environment.pop(name, None)
         command = [str(self.python), *check.STEPS[step][1:]]
         if subprocess.run(command, cwd=self.course, env=environment, check=False).returncode:
             raise CourseError("what failed stands above")
