@@ -83,9 +83,9 @@ def test_psnr_is_torchmetrics_when_asked_for_single_images(photos):
     peak_signal_noise_ratio = pytest.importorskip("torchmetrics.functional.image").peak_signal_noise_ratio
     x, y = (image.double() for image in photos)
     theirs = peak_signal_noise_ratio(y, x, data_range=2.0, dim=(1, 2, 3), reduction="none")
-    assert torch.allclose(psnr(x, y), theirs, rtol=1e-7)
+    assert torch.allclose(psnr(x, y), theirs, rtol=1e-6)  # its logarithms of range and base are float32's
     pooled = peak_signal_noise_ratio(y, x, data_range=2.0)
-    assert psnr_of_mse(mse(x, y).mean()) == pytest.approx(float(pooled), rel=1e-7)
+    assert psnr_of_mse(mse(x, y).mean()) == pytest.approx(float(pooled), rel=1e-6)
     assert float(psnr(x, y).mean() - pooled) > 1
 
 
