@@ -29,7 +29,12 @@ HOME = ROOT / ".venv-colab"
 VERSION = "3.13"
 EXTRA = "notebooks"  # what the setup cell installs
 ALWAYS = ("pip", "setuptools", "wheel", "ipython", "ipykernel")  # on Colab whatever the course asks for
-RUNNERS = ("pytest", "pytest-xdist", "nbval", "scikit-image")  # what runs the tests; Colab has the last one too
+RUNNERS = (
+    "pytest",
+    "pytest-xdist",
+    "nbval",
+    "scikit-image",
+)  # what runs the tests; Colab has the last one too
 # The list's builds for another CUDA than that of the registry's torch, which brings the right ones itself.
 GPU = ("nvidia", "cuda", "cudf", "cuml", "cugraph", "cupy", "cuvs", "cucim", "libcu", "pylibcu")
 # Stands for the repository's address, so that the cell can be tried before the course has one.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tools.project import address_is_set, declared_repository
+from tools.project import address_is_set
 
 
 def _unique(scripts: list[Any]) -> list[Any]:
@@ -61,23 +61,15 @@ def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
     lines[:] = itemise_returns(lines)
 
 
-def hide_buttons(options: dict[str, Any], committed: str) -> None:
-    """Drop the theme's buttons that would lead nowhere, because an address is still the placeholder.
-
-    Args:
-        options: the theme's; changed in place.
-        committed: the address that the committed notebooks name. Colab opens these, not those of this build, so a
-            fork's own address is not enough for its button.
-    """
+def hide_buttons(options: dict[str, Any]) -> None:
+    """Drop the buttons for repository, issues and Colab where the address is the placeholder: they lead nowhere."""
     if not address_is_set(options["repository_url"]):
-        options.update(use_repository_button=False, use_issues_button=False)
-    if not address_is_set(committed):
-        options["launch_buttons"] = {}
+        options.update(use_repository_button=False, use_issues_button=False, launch_buttons={})
 
 
 def _config(app: Any, config: Any) -> None:
     """Before the theme reads its options."""
-    hide_buttons(config.html_theme_options, declared_repository())
+    hide_buttons(config.html_theme_options)
 
 
 def setup(app: Any) -> dict[str, Any]:
