@@ -4,6 +4,7 @@
 #   make serve     show the built site on this computer          make lab      open the chapters in JupyterLab
 #   make format    normalise notebooks and code                  make clean    remove what was made (not .venv)
 #   make claims    run the chapters under other processors, threads and seeds, and list what fails
+#   make colab-test   run the course on Google Colab's packages (needs Python 3.13, a network and some GB)
 #   make install   only install                                  make help     this list
 #
 #   PYTHON=/path/to/python3.11   another Python (before the first installation)
@@ -61,6 +62,9 @@ book: install
 
 test: install $(VENV)/.installed-test
 	@$(BIN)/python -m tools.check
+
+colab-test:
+	@$(PYTHON) -m tools.colab_test
 
 claims: install
 	@$(BIN)/python -m tools.claims

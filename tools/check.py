@@ -36,6 +36,14 @@ ONE_THREAD = dict.fromkeys(THREADS, "1")
 ENVIRONMENT = {"unit": ONE_THREAD, "smoke": {"COURSE_BUDGET": "smoke", **ONE_THREAD}}
 
 
+def print_summary(table: list[tuple[str, int, float]]) -> None:
+    """Print the steps' names, exit statuses and seconds, and the time of all."""
+    print("\n=== summary")
+    for name, status, seconds in table:
+        print(f"{name:<12} {'passed' if status == 0 else 'FAILED':<7} {seconds:6.0f} s")
+    print(f"{'all':<12} {'':<7} {sum(row[2] for row in table):6.0f} s")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the named steps (all by default), print a table, return an exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.check", description=__doc__.splitlines()[0])
@@ -50,10 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         environment = {**os.environ, **ENVIRONMENT.get(name, {})}
         status = subprocess.run(STEPS[name], cwd=ROOT, env=environment, check=False).returncode
         table.append((name, status, time.monotonic() - start))
-    print("\n=== summary")
-    for name, status, seconds in table:
-        print(f"{name:<12} {'passed' if status == 0 else 'FAILED':<7} {seconds:6.0f} s")
-    print(f"{'all':<12} {'':<7} {sum(row[2] for row in table):6.0f} s")
+    print_summary(table)
     return int(any(status for _, status, _ in table))
 
 

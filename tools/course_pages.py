@@ -6,6 +6,7 @@
   Google-style docstrings knows only one value.
 - The Colab button opens the chapter's edition without MyST, on the branch that the publishing workflow writes.
 - Labelled equations are numbered within their chapter, (6.3), as in that edition; Sphinx would count through the book.
+- Buttons that lead to the repository, Colab's too, stay out while its address is not set.
 - Some extensions register their inline scripts twice; a second ``const`` of the same name is an error in the console.
 """
 
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.util import logging
+
+from tools.project import address_is_set
 
 
 def _unique(scripts: list[Any]) -> list[Any]:
@@ -100,8 +103,20 @@ def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
     lines[:] = itemise_returns(lines)
 
 
+def hide_buttons(options: dict[str, Any]) -> None:
+    """Drop the buttons for repository, issues and Colab where the address is the placeholder: they lead nowhere."""
+    if not address_is_set(options["repository_url"]):
+        options.update(use_repository_button=False, use_issues_button=False, launch_buttons={})
+
+
+def _config(app: Any, config: Any) -> None:
+    """Before the theme reads its options."""
+    hide_buttons(config.html_theme_options)
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Connect late, after every extension has added its scripts."""
+    app.connect("config-inited", _config)
     app.connect("autodoc-process-docstring", _docstring, priority=400)
     app.connect("env-get-updated", _numbered, priority=900)
     app.connect("source-read", _source)

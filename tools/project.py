@@ -45,6 +45,11 @@ def repository(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> st
     return f"{environ.get('GITHUB_SERVER_URL', 'https://github.com').rstrip('/')}/{fork}"
 
 
+def address_is_set(url: str) -> bool:
+    """Whether a repository's URL is more than the placeholder that a copy of the course starts with."""
+    return "/OWNER/" not in url
+
+
 def notebooks(root: Path = ROOT) -> list[Path]:
     """The chapters' notebooks in the order of the book."""
     return sorted(path for path in (root / "book").glob("*.ipynb") if not path.name.startswith("."))

@@ -15,6 +15,11 @@ from pathlib import Path
 
 if "google.colab" in sys.modules and importlib.util.find_spec("course_lib") is None:
     url = "{url}"
+    if "/OWNER/" in url:
+        raise RuntimeError(
+            f"expected the address of this course's repository, found {{url}}; open the "
+            "notebook from a published copy, or replace OWNER as README.md says"
+        )
     folder = Path(url.rsplit("/", 1)[1]).resolve()
     clone = ["git", "clone", "--quiet", "--depth", "1", url, str(folder)]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install"]

@@ -186,7 +186,7 @@ def defects() -> list[str]:
 
 def page_path() -> Path:
     """Where the page lies: ``book/leaderboard.md``."""
-    return data.data_folder().parent / "book" / "leaderboard.md"
+    return data.repository_folder() / "book" / "leaderboard.md"
 
 
 def page(card: Mapping[str, Any]) -> str:

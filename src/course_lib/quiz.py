@@ -34,8 +34,9 @@ def questions(name: str) -> list[dict[str, Any]]:
 
     Raises:
         ValueError: no quiz of this name.
+        DataFileError: the library was installed without its repository, which holds the quizzes.
     """
-    folder = data.data_folder().parent / FOLDER
+    folder = data.repository_folder() / FOLDER
     names = tuple(sorted(path.stem for path in folder.glob("*.json")))
     checks.choice("name", name, names)
     return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))

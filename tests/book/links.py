@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from tools.project import address_is_set
+
 
 class _Page(HTMLParser):
     """Collects what a page links to and what can be linked to in it."""
@@ -41,6 +43,8 @@ def broken(path: Path, site: Path) -> Iterator[str]:
         if parts.scheme or parts.netloc:
             if parts.scheme in ("http", "file", "ftp"):
                 yield f"{link}: expected https or a link within the site"
+            if not address_is_set(link):
+                yield f"{link}: the repository's address is not set, expected no link to it"
             continue
         start = site if parts.path.startswith("/") else path.parent
         target = (start / unquote(parts.path).lstrip("/")).resolve() if parts.path else path

@@ -21,6 +21,7 @@ BAD = """<!doctype html><html lang="en"><head><title>t</title></head><body><main
  src="data:image/svg+xml,%3Csvg xmlns=%22http://www.w3.org/2000/svg%22 width=%22700%22 height=%2290%22/%3E">
 <div style="width: 700px">wide</div><p style="color: #ddd; background: #fff">pale text</p>
 <a href="nowhere.html">a</a><a href="#nothing">b</a><a href="http://localhost/">c</a>
+<a href="https://github.com/OWNER/course/issues">d</a>
 <button tabindex="0" style="outline: none">silent</button><a id="jump" href="bad.html">jump</a>
 <div class="jupyter-widgets"><div role="slider" tabindex="0" aria-valuenow="0" aria-valuemax="3"></div></div>
 <div class="Quiz"><label id="fb1-0"><input type="radio" name="r"></label><div id="fb1"></div></div>
@@ -55,6 +56,7 @@ def test_links(folder: Path) -> None:
         "nowhere.html: no such file",
         "#nothing: no such anchor",
         "http://localhost/: expected https",
+        "https://github.com/OWNER/course/issues: the repository's address is not set",
     ):
         assert link in found
     assert "bad.html: no" not in found

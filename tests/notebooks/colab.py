@@ -7,17 +7,15 @@ installed here) are walked in turn.
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires
-from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-LIST = Path(__file__).resolve().parents[1] / "colab" / "packages.txt"
+from tools.colab_test import listed
+
 # Colab's interpreter, not this one's: markers must be judged as they will be there.
 RUNTIME = {
     "implementation_name": "cpython",
@@ -35,21 +33,8 @@ RUNTIME = {
 
 
 def preinstalled(lines: list[str]) -> dict[str, Version]:
-    """Name and version of each package of the list; lines of other forms name models and packages without a version."""
-    found = {}
-    for line in lines:
-        if match := re.fullmatch(r"([A-Za-z0-9._-]+)==([^\s/]+)", line.strip()):
-            found[str(canonicalize_name(match[1]))] = Version(match[2])
-    return found
-
-
-def library_requirements(root: Path, extras: tuple[str, ...]) -> list[str]:
-    """What pyproject.toml asks for, with the given extras."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [
-        *project["dependencies"],
-        *(line for extra in extras for line in project["optional-dependencies"][extra]),
-    ]
+    """Name and version of each package of the list."""
+    return {str(canonicalize_name(name)): Version(version) for name, version in listed(lines).items()}
 
 
 def changes(wanted: list[str], have: dict[str, Version], *, by: str = "course_lib") -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""On Colab: the notebooks' own setup cell in a fresh environment, and the package list of its runtime."""
+"""On Colab: the notebooks' own setup cell in a fresh environment, and the package list of its runtime.
+
+`make colab-test` runs the course on these packages; here only what takes seconds and needs no network.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,22 @@ import pytest
 from packaging.version import Version
 
 from tests.notebooks import colab
+from tools import colab_test
 from tools.notebooks import read, text
-from tools.project import ROOT, notebooks, repository
+from tools.project import CourseError, notebooks, repository
+from tools.setup_cell import setup_source
 
-HAVE = colab.preinstalled(colab.LIST.read_text(encoding="utf-8").splitlines())
-EXTRAS = ("notebooks",)  # what the setup cell installs
+LINES = colab_test.LIST.read_text(encoding="utf-8").splitlines()
+HAVE = colab.preinstalled(LINES)
 
 
 def test_the_list_is_colabs() -> None:
     assert len(HAVE) > 600
-    assert HAVE["torch"] >= Version("2.6")
+    assert HAVE["torch"] >= Version("2.11")
 
 
 def test_colab_keeps_every_preinstalled_package() -> None:
-    assert list(colab.changes(colab.library_requirements(ROOT, EXTRAS), HAVE)) == []
+    assert list(colab.changes(colab_test.requirements(), HAVE)) == []
 
 
 @pytest.mark.parametrize(
@@ -49,6 +54,50 @@ def test_a_requirement_of_a_package_that_colab_lacks_is_followed(monkeypatch: py
     assert list(colab.changes(["New_Package"], HAVE)) == ["new-package requires Pillow>=99; Colab has 11.3.0"]
 
 
+def test_constraints_leave_out_what_is_cudas_own() -> None:
+    lines = [
+        "# torch==1.0",
+        "torch==2.11.0+cu128",
+        "nvidia-nccl-cu12==2.1",
+        "cuda-python==12.6",
+        "a @ file:///b",
+    ]
+    assert colab_test.constraints([*lines, "POT==0.9.7"]) == ["torch==2.11.0", "pot==0.9.7"]
+    assert "ipywidgets==7.7.1" in colab_test.constraints(LINES)
+
+
+def interpreter(path: Path, says: str) -> Path:
+    """A program that answers every question like an interpreter of that version."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho {says}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_the_interpreter_is_the_named_one_else_of_the_path_else_of_pyenv(tmp_path: Path) -> None:
+    named = interpreter(tmp_path / "mine" / "python", "3.13")
+    on_path = interpreter(tmp_path / "bin" / "python3.13", "3.13")
+    of_pyenv = interpreter(tmp_path / "pyenv" / "versions" / "3.13.0" / "bin" / "python3.13", "3.13")
+    everything = {
+        "PYTHON313": str(named),
+        "PATH": str(on_path.parent),
+        "PYENV_ROOT": str(tmp_path / "pyenv"),
+    }
+    assert colab_test.find_python(everything) == str(named)
+    everything.pop("PYTHON313")
+    assert colab_test.find_python(everything) == str(on_path)
+    interpreter(on_path, "pyenv: no such version")  # what pyenv puts there
+    assert colab_test.find_python(everything) == str(of_pyenv)
+
+
+def test_without_the_interpreter_nothing_is_tested_and_said_to_be(tmp_path: Path) -> None:
+    nowhere = {"PATH": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
+    with pytest.raises(CourseError, match=r"expected a Python 3\.13.*none on the PATH.*Nothing was tested"):
+        colab_test.find_python(nowhere)
+    with pytest.raises(CourseError, match=r"PYTHON313=/no/python is none"):
+        colab_test.find_python({**nowhere, "PYTHON313": "/no/python"})
+
+
 def test_markers_are_those_of_colab() -> None:
     assert (
         list(
@@ -58,51 +107,15 @@ def test_markers_are_those_of_colab() -> None:
     )
 
 
-# Runs in the fresh environment: Colab's module is there before the cell runs, as it is on Colab.
-DRIVER = """
-import importlib, importlib.metadata as metadata, json, sys, types
-sys.modules["google"] = types.ModuleType("google")
-sys.modules["google.colab"] = types.ModuleType("google.colab")
-cell = open(sys.argv[1], encoding="utf-8").read()
-versions = lambda: {d.metadata["Name"]: d.version for d in metadata.distributions()}
-report = {"before": versions()}
-for _ in range(2):
-    exec(compile(cell, "setup", "exec"), {"__name__": "__main__"})
-importlib.invalidate_caches()
-import course_lib
-report.update(after=versions(), file=course_lib.__file__)
-print("REPORT" + json.dumps(report))
-"""
-
-
 def setup_cell() -> str:
-    """The cell as the first chapter has it."""
-    return next(text(cell) for cell in read(notebooks()[0])["cells"] if cell["id"] == "setup")
+    """The cell as the first chapter has it, with the address that `origin` stands in for."""
+    cell = next(text(cell) for cell in read(notebooks()[0])["cells"] if cell["id"] == "setup")
+    return cell.replace(repository(), colab_test.ADDRESS)
 
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository that holds the working tree as it is, committed or not."""
-    folder = tmp_path_factory.mktemp("origin") / "course"
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\0")
-    for name in filter(None, listed):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
-    for command in (
-        ["init", "-q"],
-        ["add", "-A", "-f"],
-        [*identity, "commit", "-q", "-m", "the working tree"],
-    ):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-    return folder
+    return colab_test.worktree(tmp_path_factory.mktemp("origin") / "course")
 
 
 @pytest.fixture(scope="module")
@@ -119,30 +132,14 @@ def run_cell(python: Path, folder: Path, origin: Path, cell: str) -> subprocess.
     This environment's packages stand for those that Colab has preinstalled. They come by PYTHONPATH, which unlike a
     site folder does not read .pth files: the editable course_lib of this environment stays out of sight.
     """
-    (folder / "cell.py").write_text(cell, encoding="utf-8")
-    environment = {
-        **os.environ,
+    offline = {
         "PYTHONPATH": sysconfig.get_path("purelib"),
         "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": "",
         "PIP_NO_BUILD_ISOLATION": "0",  # pip reads this switch the wrong way round: 0 turns isolation off
         "PIP_CONFIG_FILE": os.devnull,
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.{origin.as_uri()}.insteadOf",
-        "GIT_CONFIG_VALUE_0": repository(),
-        "GIT_TERMINAL_PROMPT": "0",
-        "COURSE_BUDGET": "smoke",
     }
-    for name in ("VIRTUAL_ENV", "COURSE_DATA"):
-        environment.pop(name, None)
-    return subprocess.run(
-        [str(python), "-c", DRIVER, "cell.py"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return colab_test.run_cell(python, folder, origin, cell, offline)
 
 
 @pytest.fixture
@@ -151,21 +148,27 @@ def place(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(tmp_path, ignore_errors=True)
 
 
-def test_the_cell_sets_up_the_course(python: Path, place: Path, origin: Path) -> None:
+def test_the_cell_sets_up_the_course_and_a_restarted_session_does_again(
+    python: Path, place: Path, origin: Path
+) -> None:
     done = run_cell(python, place, origin, setup_cell())
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.partition("REPORT")[2])
-    clone = place / repository().rsplit("/", 1)[1]
+    clone = place / colab_test.ADDRESS.rsplit("/", 1)[1]
     assert Path(report["file"]).is_relative_to(clone / "src")
-    before, after = report["before"], report["after"]
-    assert {name: after.get(name) for name in before} == before
-    assert {name.replace("-", "_") for name in set(after) - set(before)} <= {"course_lib"}
+    assert list(colab_test.changed(report)) == []
+    assert {name.replace("-", "_") for name in set(report["after"]) - set(report["before"])} <= {"course_lib"}
     assert "smoke" in done.stdout
+    assert run_cell(python, place, origin, setup_cell()).returncode == 0  # in a restarted session
 
 
-def test_a_restarted_session_sets_up_again(python: Path, place: Path, origin: Path) -> None:
-    assert run_cell(python, place, origin, setup_cell()).returncode == 0
-    assert run_cell(python, place, origin, setup_cell()).returncode == 0
+def test_an_address_that_is_not_set_ends_in_one_clear_line(python: Path, place: Path, origin: Path) -> None:
+    done = run_cell(python, place, origin, setup_source("https://github.com/OWNER/course"))
+    assert done.returncode != 0
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("RuntimeError: expected the address of this course's repository, found https://")
+    assert "replace OWNER" in line
+    assert not list(place.glob("course*"))
 
 
 def test_a_failing_fetch_ends_in_one_clear_line(python: Path, place: Path) -> None:

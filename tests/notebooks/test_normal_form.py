@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tools import notebooks as form
+from tools.course_pages import hide_buttons
 from tools.project import ROOT, CourseError, declared_repository, notebooks, repository
 from tools.setup_cell import setup_source
 
@@ -207,6 +208,19 @@ def test_the_repository_is_stated_once() -> None:
             found |= set(re.findall(rf"https://[\w.-]+/[\w.-]+/{re.escape(name)}\b", text))
     assert found <= {declared_repository(), repository()}
     assert declared_repository() in found
+
+
+@pytest.mark.parametrize(("owner", "shown"), [("OWNER", False), ("me", True)])
+def test_buttons_lead_somewhere_or_are_not_there(owner: str, shown: bool) -> None:
+    options = {
+        "repository_url": f"https://github.com/{owner}/course",
+        "use_repository_button": True,
+        "use_issues_button": True,
+        "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+    }
+    hide_buttons(options)
+    assert options["use_repository_button"] is options["use_issues_button"] is shown
+    assert bool(options["launch_buttons"]) is shown
 
 
 def test_a_fork_renames_the_repository(tmp_path: Path) -> None:

@@ -111,18 +111,38 @@ def test_bad_answers_and_pictures_are_named(panel):
         Panel({"G": pictures(4, 2.0)}, pictures(4, 0.0), each=4, generator=generator())
 
 
+@pytest.fixture(params=["Stack", "no Stack"])
+def stack(request, monkeypatch):
+    """Whether ipywidgets has the widget that turns pages in the browser: version 8 does, Colab's 7 does not."""
+    import ipywidgets
+
+    has = request.param == "Stack"
+    if not has:
+        monkeypatch.delattr(ipywidgets, "Stack", raising=False)
+    elif not hasattr(ipywidgets, "Stack"):
+        pytest.skip("this ipywidgets has no Stack")
+    return has
+
+
 def parts(widget):
-    control, stack = widget.children
-    return control, [screen.children for screen in stack.children]
+    """The control, and each picture's image, buttons and verdict."""
+    control, pages = widget.children
+    screens = []
+    for i in range(len(control.options)):
+        control.index = i
+        screens.append(pages.children[i if len(pages.children) > 1 else 0].children)
+    return control, screens
 
 
-def test_a_button_in_the_panel_takes_the_answer_down(panel):
+def test_a_button_in_the_panel_takes_the_answer_down(panel, stack):
     control, screens = parts(panel.widget())
-    assert len(control.options) == len(screens) == 12
+    assert len(control.options) == len(set(screens)) == 12
     i = panel.makers.index("G light")
     _, buttons, verdict = screens[i]
     assert tuple(buttons.options) == ANSWERS
-    assert buttons.index == verdict.selected_index == 0
+    assert buttons.index == 0
+    if stack:
+        assert verdict.selected_index == 0
     buttons.value = "real"
     assert panel.says_real[i] is True
     assert panel.answered == 1
@@ -133,11 +153,14 @@ def test_a_button_in_the_panel_takes_the_answer_down(panel):
     assert panel.answered == 0
 
 
-def test_the_truth_is_told_after_an_answer_and_not_before(panel):
+def test_the_truth_is_told_after_an_answer_and_not_before(panel, stack):
     _, screens = parts(panel.widget())
-    for maker, (image, _, verdict) in zip(panel.makers, screens, strict=True):
+    for maker, (image, buttons, verdict) in zip(panel.makers, screens, strict=True):
         assert "G " not in image.value and 'alt="Picture' in image.value
-        told = [page.value for page in verdict.children]
+        told = []
+        for i, answer in enumerate(ANSWERS):
+            buttons.value = answer
+            told.append(verdict.children[i].value if stack else verdict.value)
         assert "it is" not in told[0]
         assert ["Right" in text for text in told[1:]] == [maker is None, maker is not None]
         assert all((maker or "it is real") in text for text in told[1:])
@@ -145,6 +168,10 @@ def test_the_truth_is_told_after_an_answer_and_not_before(panel):
 
 def test_without_python_the_browser_links_button_and_verdict(panel):
     """The links are widgets of their own, which the built page carries out."""
+    import ipywidgets
+
+    if not hasattr(ipywidgets, "Stack"):
+        pytest.skip("this ipywidgets has no Stack: a running kernel turns the pages")
     from ipywidgets.widgets.widget import _instances
 
     _, screens = parts(panel.widget())

@@ -1,10 +1,12 @@
 """Self-checks say what they should, and quizzes are found."""
 
 import random
+import shutil
 
 import pytest
 
-from course_lib import quiz
+from course_lib import data, leaderboard, quiz
+from course_lib.data import files
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,32 @@ def test_check_does_not_give_the_answer_away(capsys):
 def test_an_unknown_quiz_is_answered_with_the_known_ones():
     with pytest.raises(ValueError, match="03_before"):
         quiz.ask("99_never")
+
+
+def test_data_elsewhere_leave_the_book_where_it_is(monkeypatch, tmp_path):
+    """COURSE_DATA may name a copy of the data folder, with no book beside it."""
+    asked, page = quiz.questions("03_before"), leaderboard.page_path()
+    shutil.copytree(data.data_folder() / "records", tmp_path / "data" / "records")
+    shutil.copy(data.data_folder() / "README.md", tmp_path / "data")
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
+    assert data.data_folder() == tmp_path / "data"
+    assert quiz.questions("03_before") == asked
+    assert leaderboard.page_path() == page
+    assert page.is_file()
+
+
+def test_a_library_without_its_repository_finds_the_book_beside_the_data_or_says_what_to_do(
+    monkeypatch, tmp_path
+):
+    clone = data.repository_folder()
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "site" / "course_lib" / "data" / "files.py"))
+    monkeypatch.setenv("COURSE_DATA", str(clone / "data"))
+    assert quiz.questions("03_before")
+    monkeypatch.delenv("COURSE_DATA")
+    with pytest.raises(
+        data.DataFileError, match=r"repository was not found.*found no book in .*Clone the whole"
+    ):
+        quiz.questions("03_before")
 
 
 def test_asking_shows_the_questions(monkeypatch):

@@ -59,6 +59,54 @@ def test_generators_in_use_are_remembered_and_others_forgotten():
     assert len(rt._generators) == 2  # a generator per step does not fill the memory
 
 
+def test_a_dropped_generator_is_forgotten():
+    rt = Runtime("cpu", "cpu")
+    kept, dropped = rt.generator(1), rt.generator(2)
+    assert [stream for stream, _ in rt.generators_in_use()] == [1, 2]
+    del dropped
+    assert [(stream, found is kept) for stream, found in rt.generators_in_use()] == [(1, True)]
+
+
+def test_the_seed_comes_from_the_argument_then_the_environment_then_is_zero(monkeypatch):
+    monkeypatch.setenv("COURSE_SEED", "7")
+    assert Runtime("cpu", "cpu", seed=3).seed == 3
+    assert Runtime("cpu", "cpu").seed == 7
+    weights = nn.Linear(3, 3).weight.clone()
+    Runtime("cpu", "cpu", seed=7)
+    assert torch.equal(nn.Linear(3, 3).weight, weights)
+    for unset in ("", None):
+        if unset is None:
+            monkeypatch.delenv("COURSE_SEED")
+        else:
+            monkeypatch.setenv("COURSE_SEED", unset)
+        assert Runtime("cpu", "cpu").seed == 0
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "seven", "²", str(2**32)])
+def test_a_wrong_seed_of_the_environment_is_named(monkeypatch, seed):
+    monkeypatch.setenv("COURSE_SEED", seed)
+    with pytest.raises(
+        ValueError, match=rf"COURSE_SEED: expected a whole number from 0 to 4294967295, got '{seed}'"
+    ):
+        Runtime("cpu", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [
+        (0.4, "0 min 0 s"),
+        (59.4, "0 min 59 s"),
+        (59.6, "1 min 0 s"),
+        (299.7, "5 min 0 s"),
+        (3601, "60 min 1 s"),
+    ],
+)
+def test_elapsed_time_has_no_sixty_seconds(seconds, says):
+    rt = Runtime("cpu", "cpu")
+    rt.start -= seconds
+    assert rt.elapsed().startswith(f"{says} on CPU")
+
+
 def test_place_changes_the_layout_and_not_the_values():
     rt, x = Runtime("cpu", "cpu"), torch.randn(2, 3, 8, 8)
     placed = rt.place(x)
@@ -71,9 +119,10 @@ def test_place_changes_the_layout_and_not_the_values():
 
 
 def test_batched_equals_one_batch_and_builds_no_graph():
-    net, x = nn.Linear(5, 2), torch.randn(103, 5)
+    """In double precision: kernels sum in another order for another batch size."""
+    net, x = nn.Linear(5, 2).double(), torch.randn(103, 5, dtype=torch.float64)
     out = batched(net, x, batch=10)
-    assert torch.allclose(out, net(x))
+    assert torch.allclose(out, net(x), rtol=0, atol=1e-12)
     assert not out.requires_grad
 
 

@@ -12,6 +12,7 @@ from course_lib.data.files import (
     data_folder,
     read_verified,
     record_checksum,
+    repository_folder,
     require_writable,
     write_atomically,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "pictures",
     "read_verified",
     "record_checksum",
+    "repository_folder",
     "require_writable",
     "ring",
     "ring_centres",

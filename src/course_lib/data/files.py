@@ -36,6 +36,23 @@ class DataFileError(OSError):
     """A file of the course is missing, truncated, altered or not listed in data/README.md."""
 
 
+def repository_folder() -> Path:
+    """The clone that holds the course's book: around the library's source, else around the folder of COURSE_DATA.
+
+    Raises:
+        DataFileError: there is none, as when course_lib was installed without its repository.
+    """
+    source = Path(__file__).resolve().parents[3]
+    named = os.environ.get("COURSE_DATA")
+    for folder in (source, *([Path(named).expanduser().parent] if named else [])):
+        if (folder / "book").is_dir():
+            return folder
+    raise DataFileError(
+        f"the course's repository was not found: expected it around the library's source, found no book in {source}. "
+        "Clone the whole repository and install from the clone (pip install -e .)"
+    )
+
+
 def data_folder() -> Path:
     """The repository's `data/` folder, or the folder named by the environment variable COURSE_DATA.
 

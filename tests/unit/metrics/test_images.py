@@ -49,8 +49,7 @@ def intensities(x):
 
 
 def scikit_ssim(x, y, data_range=255.0, **options):
-    from skimage.metrics import structural_similarity
-
+    structural_similarity = pytest.importorskip("skimage.metrics").structural_similarity
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, **options}
     pairs = zip(x, y)
     return np.array(
@@ -70,25 +69,23 @@ def test_mse_and_psnr_of_what_can_be_done_in_the_head():
 
 
 def test_mse_and_psnr_are_scikit_images(photos):
-    from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
-
+    skimage = pytest.importorskip("skimage.metrics")
     x, y = photos
     pairs = list(zip(intensities(x), intensities(y)))
-    theirs = [mean_squared_error(a, b) / 127.5**2 for a, b in pairs]
+    theirs = [skimage.mean_squared_error(a, b) / 127.5**2 for a, b in pairs]
     assert mse(x, y).numpy() == pytest.approx(theirs, rel=1e-12)
-    theirs = [peak_signal_noise_ratio(a, b, data_range=255) for a, b in pairs]
+    theirs = [skimage.peak_signal_noise_ratio(a, b, data_range=255) for a, b in pairs]
     assert psnr(x, y).numpy() == pytest.approx(theirs, rel=1e-12)
 
 
 def test_psnr_is_torchmetrics_when_asked_for_single_images(photos):
     """Its default pools all pixels of all images first: that is the PSNR of the mean."""
-    from torchmetrics.functional.image import peak_signal_noise_ratio
-
+    peak_signal_noise_ratio = pytest.importorskip("torchmetrics.functional.image").peak_signal_noise_ratio
     x, y = (image.double() for image in photos)
     theirs = peak_signal_noise_ratio(y, x, data_range=2.0, dim=(1, 2, 3), reduction="none")
-    assert torch.allclose(psnr(x, y), theirs, rtol=1e-7)
+    assert torch.allclose(psnr(x, y), theirs, rtol=1e-6)  # its logarithms of range and base are float32's
     pooled = peak_signal_noise_ratio(y, x, data_range=2.0)
-    assert psnr_of_mse(mse(x, y).mean()) == pytest.approx(float(pooled), rel=1e-7)
+    assert psnr_of_mse(mse(x, y).mean()) == pytest.approx(float(pooled), rel=1e-6)
     assert float(psnr(x, y).mean() - pooled) > 1
 
 
@@ -179,10 +176,9 @@ def test_the_test_sees_wrong_conventions_of_ssim(photos):
 
 def test_ssim_is_torchmetrics_away_from_the_edges(photos):
     """Its mean also counts windows that hang over the edge, filled up by reflection; scikit-image and Wang do not."""
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
+    torchmetrics = pytest.importorskip("torchmetrics.functional.image")
     x, y = ((image.double() + 1) / 2 for image in photos)
-    score, full = structural_similarity_index_measure(
+    score, full = torchmetrics.structural_similarity_index_measure(
         y, x, data_range=1.0, reduction="none", return_full_image=True
     )
     ours = ssim(*photos)
