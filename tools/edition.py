@@ -26,7 +26,7 @@ from pybtex.richtext import Text
 from pybtex.style.formatting.unsrt import Style
 
 from tools.notebooks import FOLDED, dumps, normalised, read, tags, text
-from tools.project import BOOK, CourseError, notebooks, repository
+from tools.project import BOOK, CourseError, address_is_set, notebooks, repository
 from tools.setup_cell import CELL_ID
 
 Notebook = dict[str, Any]
@@ -341,7 +341,7 @@ def edition(notebook: Notebook, name: str, book: Book, url: str, address: Addres
 def on_colab(url: str) -> Addresses:
     """Chapters open in Colab, other pages in the repository; nowhere while the repository's address is not set."""
     owner_and_name = url.removeprefix("https://github.com/")
-    if owner_and_name == url or owner_and_name.startswith("OWNER/"):
+    if owner_and_name == url or not address_is_set(url):
         return lambda page: None
 
     def address(page: str) -> str:
