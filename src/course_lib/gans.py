@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import checks
-from course_lib.evaluation import device_of, evaluating
+from course_lib.evaluation import evaluating
 from course_lib.precision import course_defaults
 
 LEAK = 0.2  # slope of the discriminator's leaky ReLUs for negative numbers (Radford et al. 2016)
@@ -152,13 +152,14 @@ class GAN(nn.Module):
 
     @course_defaults()
     def codes(self, n: int, generator: torch.Generator) -> Tensor:
-        """`n` codes z ~ N(0, I) on the model's device, (n, k).
+        """`n` codes z ~ N(0, I), (n, k), on the device and in the precision of the weights.
 
         Raises:
             TypeError, ValueError: n is no integer of at least 1, or no generator.
         """
         shape = checks.whole("n", n), self.cfg.latent
-        return torch.randn(shape, generator=checks.generator("generator", generator)).to(device_of(self))
+        z = torch.randn(shape, generator=checks.generator("generator", generator))
+        return z.to(next(self.parameters()))
 
     @course_defaults()
     def sample(

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from course_lib import data, evaluation, precision, zoo
-from course_lib.recipes import RECIPES, digits, duelling, fitting
+from course_lib.recipes import RECIPES, duelling, fitting
 from course_lib.training import Runtime
 from tests.accelerator import small
 
@@ -99,10 +99,10 @@ def test_the_command_line_trains_to_the_end(name, kind, brief, tmp_path, monkeyp
 
 def test_a_scorer_that_forgets_the_device_is_found(kind, brief, monkeypatch):
     """The model is on the GPU, the test images are not: 17 of 23 recipes had that."""
+    recipe, model, _ = trained("digit_classifier", kind)
     monkeypatch.setattr(evaluation, "device_of", lambda model: torch.device("cpu"))
-    monkeypatch.setattr(digits, "accuracy", evaluation.accuracy)
     with pytest.raises(RuntimeError, match=r"same device|mps|cuda|[Ii]nput type"):
-        test_two_minibatches_and_the_scores("digit_classifier", kind, None)
+        recipe.score(model, 200)
 
 
 def test_double_precision_on_an_apple_gpu_is_found(kind, monkeypatch):

@@ -118,7 +118,7 @@ def duel(
         bar.update(guard.images_seen)
         for number in range(guard.images_seen // round_, rounds):
             for _ in range(critics):
-                x, *y = minibatch(batches, batch, guard.images_seen)
+                x, *y = minibatch(batches, batch, guard.images_seen, learners[0][0].dtype)
                 if y and guard.images_seen == 0 and (classes := getattr(gan.cfg, "classes", 0)):
                     checks.labels("batches, labels", y[0], batch, classes)
                 with torch.no_grad():  # the discriminator's step does not reach the generator

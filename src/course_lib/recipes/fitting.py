@@ -98,7 +98,7 @@ def fit(
         bar.initial = guard.images_seen  # so that the speed is that of this run alone
         bar.update(guard.images_seen)
         for step in range(guard.images_seen // batch, steps):
-            drawn = minibatch(batches, batch, guard.images_seen, binary=True)
+            drawn = minibatch(batches, batch, guard.images_seen, learners[0].dtype, binary=True)
             value = loss(drawn if len(drawn) > 1 else drawn[0])
             optimizer.zero_grad(set_to_none=True)
             value.backward()
@@ -125,14 +125,14 @@ def learnable(name: str, model: nn.Module) -> list[nn.Parameter]:
 
 
 def minibatch(
-    batches: Iterator[Any], batch: int, images_seen: int, *, binary: bool = False
+    batches: Iterator[Any], batch: int, images_seen: int, dtype: torch.dtype, *, binary: bool = False
 ) -> tuple[Tensor, ...]:
     """The next minibatch as a tuple, (x,) or (x, y, …), if it is one; the first one's pixels are looked at as well.
 
     Only the first, because that waits for the GPU. `binary` says that pixels may also be 0 or 1.
 
     Raises:
-        TypeError, ValueError: not tensors, another number of images, images that are no floats of single precision or
+        TypeError, ValueError: not tensors, another number of images, images of another dtype than the weights' or that
             are not in [-1, 1], or an iterator at its end.
 
     Warns:
@@ -156,10 +156,10 @@ def minibatch(
     if len(x) != batch:
         raise ValueError(f"batches: expected minibatches of {batch} images, got one of {len(x)}")
     if images_seen == 0 and x.dim() == 4:
-        if x.dtype != torch.float32:
+        if x.dtype != dtype:
             raise TypeError(
-                f"batches: expected images of torch.float32, got {x.dtype}; data.from_uint8 makes them of bytes, "
-                ".float() of other numbers"
+                f"batches: expected images of {dtype}, as the weights are, got {x.dtype}; data.from_uint8 makes them "
+                f"of bytes, .to({dtype}) of other numbers"
             )
         if not (binary and bool(((x == 0) | (x == 1)).all())):
             checks.images("batches", x)

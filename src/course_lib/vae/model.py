@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from course_lib import checks
 from course_lib.autoencoders import Decoder, Encoder, Layout
-from course_lib.evaluation import device_of, evaluating
+from course_lib.evaluation import evaluating
 from course_lib.precision import course_defaults
 from course_lib.vae.densities import (
     bernoulli_log_likelihood,
@@ -129,4 +129,4 @@ class VAE(nn.Module):
         shape = checks.whole("n", n), self.cfg.latent
         z = torch.randn(shape, generator=checks.generator("generator", generator))
         with evaluating(self):
-            return self.images(z.to(device_of(self)))
+            return self.images(z.to(next(self.parameters())))
