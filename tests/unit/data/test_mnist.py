@@ -193,3 +193,13 @@ def test_from_uint8_refuses(pixels, error):
 def test_to_uint8_refuses(x, error):
     with pytest.raises(error, match="received"):
         data.to_uint8(x)
+
+
+def test_one_colour_picture_is_not_taken_for_many_grey_ones():
+    """(28, 28, 3) was 28 grey pictures of three pixels' width."""
+    picture = np.zeros((28, 28, 3), np.uint8)
+    with pytest.raises(
+        ValueError, match=r"\(28, 28, 3\), one colour picture as it seems: pass pixels\[None\]"
+    ):
+        data.from_uint8(picture)
+    assert data.from_uint8(picture[None]).shape == (1, 3, 28, 28)
