@@ -560,7 +560,7 @@ IMAGES = torch.rand(8, 1, 16, 16, generator=generator(1)) * 2 - 1
             itertools.repeat(IMAGES[:4].double()),
             {},
             TypeError,
-            r"expected images of torch\.float32, got torch\.float64",
+            r"expected images of torch\.float32, as the weights are, got",
         ),
         (itertools.repeat((IMAGES[:4] * 0).to(torch.uint8)), {}, TypeError, "data.from_uint8"),
         (itertools.repeat(IMAGES[:3]), {}, ValueError, "minibatches of 4 images, got one of 3"),
