@@ -204,6 +204,7 @@ def run(path: Path, condition: Condition) -> tuple[nbformat.NotebookNode, float]
     last = nbformat.v4.new_code_cell(f"print({WATCH}.dump())")
     notebook.cells = [first, *notebook.cells, last]
     start = time.monotonic()
+    reached: list[nbformat.NotebookNode] = []
     with tempfile.TemporaryDirectory() as sockets:
         # Files instead of ports: two kernels that start in one moment cannot choose the same.
         manager = AsyncKernelManager(transport="ipc", ip=str(Path(sockets) / "kernel"))
@@ -213,6 +214,7 @@ def run(path: Path, condition: Condition) -> tuple[nbformat.NotebookNode, float]
             timeout=CELL_TIMEOUT,
             allow_errors=True,
             resources={"metadata": {"path": str(path.parent)}},
+            on_cell_execute=lambda cell, cell_index: reached.append(cell),
         )
         died = None
         try:
@@ -222,10 +224,8 @@ def run(path: Path, condition: Condition) -> tuple[nbformat.NotebookNode, float]
     seconds = time.monotonic() - start
     notebook.cells = notebook.cells[1:-1]
     if died:
-        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        running = next((cell for cell in reversed(code) if cell.execution_count), code[0])
         error = {"ename": type(died).__name__, "evalue": str(died), "traceback": []}
-        running.outputs.append(nbformat.v4.new_output("error", **error))
+        reached[-1].outputs.append(nbformat.v4.new_output("error", **error))
         return notebook, seconds
     if any(output.output_type == "error" for output in [*first.outputs, *last.outputs]):
         raise RuntimeError(
