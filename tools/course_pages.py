@@ -105,7 +105,7 @@ def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
 
 def hide_buttons(options: dict[str, Any]) -> None:
     """Drop the buttons for repository, issues and Colab where the address is the placeholder: they lead nowhere."""
-    if not address_is_set(options["repository_url"]):
+    if not address_is_set(options.get("repository_url", "")):
         options.update(use_repository_button=False, use_issues_button=False, launch_buttons={})
 
 

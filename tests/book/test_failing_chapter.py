@@ -52,14 +52,14 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         title="Good",
     )
-    tools = Path(build_book.__file__).parent
+    top = Path(build_book.__file__).parents[1]
     (root / "_toc.yml").write_text(
         "format: jb-book\nroot: index\nchapters: [{file: book/bad}, {file: book/good}]\n"
     )
     (root / "index.md").write_text("# Start\n")
     (root / "_config.yml").write_text(
         "title: t\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
-        f"sphinx: {{local_extensions: {{course_pages: {tools}}}, extra_extensions: [sphinx.ext.autodoc]}}\n"
+        f"sphinx: {{local_extensions: {{tools.course_pages: {top}}}, extra_extensions: [sphinx.ext.autodoc]}}\n"
     )
     return root
 
