@@ -28,5 +28,5 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """Where the recipe's function is: ``course_lib.recipes.vae.train_vae_mnist``."""
+        """Where the recipe's function is: its module and its name."""
         return full_name(self.train)
