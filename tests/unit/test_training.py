@@ -199,3 +199,8 @@ def test_import_is_cheap():
     ]
     assert min(t for t, _ in runs) <= 0.1
     assert runs[0][1] == []
+
+
+def test_a_seed_that_is_no_number_is_told_what_it_has_to_be():
+    with pytest.raises(TypeError, match=r"seed must be a whole number >= 0.*received '0' of type str"):
+        Runtime("smoke", "cpu", seed="0")
