@@ -9,6 +9,7 @@ from torch import Tensor
 
 from course_lib import metrics
 
+Facts = dict[str, Any]  # what a card says besides its scores, of a training for instance
 Score = dict[str, Any]  # value, ci95 (0 where there is none), n and kind
 
 # By how much a score may differ when it is computed again, on another processor say: a part of its value, but at least

@@ -22,6 +22,11 @@ def float64(x: Tensor) -> Tensor:
     return x.cpu().double()
 
 
+def float32(x: Tensor) -> Tensor:
+    """`x`, computed in half precision perhaps, in single precision at least; with gradients back to `x`."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 @contextlib.contextmanager
 def course_defaults() -> Iterator[None]:
     """Within it, or in a function decorated with it, new tensors are float32 on the CPU unless said otherwise.

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from course_lib import adversarial, data, features, metrics, training, vae, zoo
+from course_lib import data, features, metrics, training, vae, zoo
 from course_lib.autoencoders import PCA, ProbabilisticPCA, principal_angles
 from course_lib.classifiers import GaussianClassifier
 from course_lib.disentanglement import mutual_information_gap
-from course_lib.panel import Panel
+from course_lib.real_or_generated import Panel
 from course_lib.recipes.discs import nearest_disc
-from course_lib.recipes.leaderboard import BOARDS, ENTRIES, Sets, class_entropy
+from course_lib.leaderboard.record import BOARDS, ENTRIES, Sets, class_entropy
 from course_lib.vq import perplexity
 
 On = Callable[[Any], Any]
@@ -127,7 +127,7 @@ def test_bounds_samples_and_accuracy_where_the_model_is(kind):
     assert vae.iwae(model, x[:3], 5, seeded()).device.type == "cpu"
     assert model.sample(2, seeded()).device.type == kind
     assert training.accuracy(judge, X, Y) == training.accuracy(zoo.load("digit_classifier"), X, Y)
-    assert 0 <= adversarial.clipped_share(zoo.load("wgan_mnist", kind).D, 0.01) <= 1
+    assert 0 <= losses.clipped_share(zoo.load("wgan_mnist", kind).D, 0.01) <= 1
 
 
 def test_the_panel_takes_pictures_from_the_device(kind):
@@ -140,7 +140,7 @@ def test_the_panel_takes_pictures_from_the_device(kind):
 def test_a_row_of_the_leaderboard_can_be_scored_with_the_model_on_the_device(name, kind, monkeypatch):
     entry = ENTRIES[name]
     board, n = BOARDS[entry.board], 200
-    monkeypatch.setattr("course_lib.recipes.leaderboard.FITTED", 300)
+    monkeypatch.setattr("course_lib.leaderboard.record.FITTED", 300)
     x = entry.sampler(*(zoo.load(weights, kind) for weights in entry.weights))(n, seeded())
     real, _ = board.real(n)
     with torch.no_grad():

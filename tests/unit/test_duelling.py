@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from course_lib.adversarial import (
+from course_lib.gans.losses import (
     Loss,
     clipped_share,
     gradient_penalty,
@@ -22,10 +22,10 @@ from course_lib.adversarial import (
     saturating,
     wasserstein,
 )
-from course_lib.checkpoint import Checkpoint, Checkpoints
+from course_lib.training.resume import Snapshot, Snapshots
 from course_lib.data import Stream
 from course_lib.gans import GAN, GANConfig
-from course_lib.recipes.duelling import DiscriminatorWon, duel
+from course_lib.training.duelling import DiscriminatorWon, duel
 from course_lib.training import Runtime, TrainingDiverged
 from tests.unit.proof import generator, rejects
 
@@ -54,7 +54,7 @@ def images(labels=False):
 
 def begin(cfg=CFG, *, folder=None, resume=False, seed=0):
     """Runtime, model and stream of one process."""
-    kept = None if folder is None else Checkpoints(folder, {"recipe": "tiny"}, resume=resume)
+    kept = None if folder is None else Snapshots(folder, {"recipe": "tiny"}, resume=resume)
     rt = Runtime("gpu", "cpu", seed=seed, checkpoints=kept)
     gan = rt.place(GAN(cfg))
     return rt, gan, Stream(*images(bool(cfg.classes)), batch=BATCH, generator=rt.generator(1))
@@ -385,7 +385,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path, name)
                     resume=number > 0,
                     **{**settings, "loss": interrupted(settings["loss"], at)},
                 )
-        done = Checkpoint(folder / "1.safetensors").load()["images_seen"]
+        done = Snapshot(folder / "1.safetensors").load()["images_seen"]
         assert 0 < done < settings["images"]
         watched = []
         gan, again = run(
@@ -442,7 +442,7 @@ def test_divergence_is_reported_where_it_began(tmp_path, player, bad, at):
     kept = at - 1  # rounds: a checkpoint after each
     assert caught.value.kept_at == kept * BATCH
     if kept:
-        weights = Checkpoint(caught.value.checkpoint).load()["parts"]["gan"]
+        weights = Snapshot(caught.value.checkpoint).load()["parts"]["gan"]
         assert all(value.isfinite().all() for value in weights.values())
 
 
@@ -459,7 +459,7 @@ LOPSIDED = {"images": 32 * 200, "lr": (1e-6, 5e-2), "decay": 0}  # a generator t
 
 @pytest.mark.parametrize("loss", [saturating, nonsaturating, hinge, least_squares, relativistic])
 def test_a_discriminator_that_has_won_is_reported_once(monkeypatch, loss):
-    monkeypatch.setattr("course_lib.recipes.duelling.WINDOW", 40)
+    monkeypatch.setattr("course_lib.training.duelling.WINDOW", 40)
     caught = won(points(at=(30.0, 0.0)), loss=loss, **LOPSIDED)
     assert [warning.category for warning in caught] == [DiscriminatorWon]
     said = str(caught[0].message)
@@ -471,13 +471,13 @@ def test_a_discriminator_that_has_won_is_reported_once(monkeypatch, loss):
 
 @pytest.mark.parametrize("loss", [saturating, nonsaturating, hinge, least_squares, relativistic, wasserstein])
 def test_one_that_has_not_won_is_not(monkeypatch, loss):
-    monkeypatch.setattr("course_lib.recipes.duelling.WINDOW", 40)
+    monkeypatch.setattr("course_lib.training.duelling.WINDOW", 40)
     assert not won(points(), loss=loss, images=32 * 200)
 
 
 def test_a_critic_that_puts_all_in_order_has_not_won(monkeypatch):
     """Its slope is what it is, however right it is."""
-    monkeypatch.setattr("course_lib.recipes.duelling.WINDOW", 40)
+    monkeypatch.setattr("course_lib.training.duelling.WINDOW", 40)
     orders = []
 
     def watch(_, verdict):
@@ -591,7 +591,7 @@ def test_a_frozen_model_says_that_it_is_frozen():
 )
 def test_another_loss_or_penalty_is_another_run(tmp_path, changes):
     def run(resume, **changes):
-        kept = Checkpoints(tmp_path, {"recipe": "t"}, resume=resume)
+        kept = Snapshots(tmp_path, {"recipe": "t"}, resume=resume)
         rt = Runtime("gpu", "cpu", seed=0, checkpoints=kept)
         stream = Stream(IMAGES, batch=4, generator=rt.generator(1))
         duel(rt, GAN(CRITIC), stream, **settings(penalties=[(r1, 0.5)]) | changes)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from course_lib import zoo
-from course_lib.checkpoint import Checkpoint, Checkpoints
+from course_lib.training.resume import Snapshot, Snapshots
 from course_lib.data import DataFileError, Stream
 from course_lib.recipes import RECIPES, Recipe, fit, fitting
 from course_lib.training import Runtime, TrainingDiverged, require_finite
@@ -84,7 +84,7 @@ def vq(rt):
 
 def run(make, folder=None, *, at=math.inf, resume=False, wrap=lambda loss: loss, **changes):
     """One process's share of a run: everything made from scratch, then `fit`. Gives model and loss."""
-    kept = None if folder is None else Checkpoints(folder, {"recipe": make.__name__}, resume=resume)
+    kept = None if folder is None else Snapshots(folder, {"recipe": make.__name__}, resume=resume)
     rt = Runtime("gpu", "cpu", seed=changes.pop("seed", 0), checkpoints=kept)
     model, loss = make(rt)
     loss = Interrupting(wrap(loss), at)
@@ -117,7 +117,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path, make)
         for number, at in enumerate(points):
             with pytest.raises(KeyboardInterrupt):
                 run(make, folder, at=at, resume=number > 0)
-            calls = Checkpoint(folder / "1.safetensors").load()["images_seen"] // BATCH
+            calls = Snapshot(folder / "1.safetensors").load()["images_seen"] // BATCH
             assert sum(points[: number + 1]) - 4 * (number + 1) <= calls < sum(points[: number + 1])
         model, loss = run(make, folder, resume=True)
         assert loss.calls == STEPS - calls  # it did go on, and did not start anew
@@ -128,7 +128,7 @@ def test_the_quantizer_does_draw_after_the_interruption(tmp_path):
     """Otherwise the test above would prove nothing about revived codes."""
     with pytest.raises(KeyboardInterrupt):
         run(vq, tmp_path, at=40)
-    states = Checkpoint(tmp_path / "1.safetensors").load()
+    states = Snapshot(tmp_path / "1.safetensors").load()
     kept = dict(zip(states["plan"]["generators"], states["generators"]))["model.quantizer.generator"]
     model, _ = run(vq, tmp_path, resume=True)
     assert not torch.equal(model.quantizer.generator.get_state(), kept)
@@ -141,7 +141,7 @@ def test_keeping_checkpoints_changes_nothing_and_time_makes_them_too(tmp_path, m
     assert same_weights(run(vae, tmp_path / "often")[0], expected)
     with pytest.raises(KeyboardInterrupt):
         run(vae, tmp_path / "often", at=3)  # a new run, too short for the first of its 20 regular checkpoints
-    assert Checkpoint(tmp_path / "often" / "1.safetensors").load()["images_seen"] == 2 * BATCH
+    assert Snapshot(tmp_path / "often" / "1.safetensors").load()["images_seen"] == 2 * BATCH
 
 
 def test_an_interrupted_write_costs_one_checkpoint_at_most(tmp_path, monkeypatch):
@@ -157,7 +157,7 @@ def test_an_interrupted_write_costs_one_checkpoint_at_most(tmp_path, monkeypatch
         patch.setattr(os, "replace", interrupted_the_third_time)
         with pytest.raises(KeyboardInterrupt):
             run(autoencoder, tmp_path)
-    assert Checkpoint(tmp_path / "1.safetensors").load()["images_seen"] == 6 * BATCH  # the second of them
+    assert Snapshot(tmp_path / "1.safetensors").load()["images_seen"] == 6 * BATCH  # the second of them
     assert same_weights(run(autoencoder, tmp_path, resume=True)[0], run(autoencoder)[0])
 
 
@@ -165,7 +165,7 @@ def test_a_run_of_two_loops_skips_the_first_when_it_is_through(tmp_path):
     """And the second draws what it would have drawn."""
 
     def both(resume=False, at=math.inf, folder=tmp_path):
-        rt = Runtime("gpu", "cpu", checkpoints=Checkpoints(folder, {}, resume=resume))
+        rt = Runtime("gpu", "cpu", checkpoints=Snapshots(folder, {}, resume=resume))
         model, loss = vae(rt)
         first, second = Interrupting(loss), Interrupting(loss, at)
         batches = Stream(images(rt), batch=BATCH, generator=rt.generator(1))
@@ -309,7 +309,7 @@ def test_divergence_is_reported_where_it_began_and_the_last_good_weights_stay(tm
         return
     assert error.checkpoint == tmp_path / "1.safetensors"
     assert f"at {kept_at * BATCH:,} images, is {error.checkpoint}" in str(error)
-    state = Checkpoint(error.checkpoint).load()
+    state = Snapshot(error.checkpoint).load()
     assert state["images_seen"] == error.kept_at == kept_at * BATCH
     weights = state["parts"]["model"]
     assert all(torch.equal(weights[key], history[kept_at][key]) for key in weights)
@@ -323,7 +323,7 @@ def test_the_last_steps_are_looked_at_and_kept_too(tmp_path):
     with pytest.raises(TrainingDiverged, match="loss = nan at 480 images; start anew"):
         run(vae, wrap=spoilt_from(STEPS, lambda value: value * math.nan))
     run(vae, tmp_path, images=61 * BATCH)
-    assert Checkpoint(tmp_path / "1.safetensors").load()["images_seen"] == 61 * BATCH
+    assert Snapshot(tmp_path / "1.safetensors").load()["images_seen"] == 61 * BATCH
 
 
 def test_a_resumed_run_that_diverges_names_the_checkpoint_it_began_with(tmp_path):
@@ -342,7 +342,7 @@ def test_after_a_divergence_the_kept_weights_can_be_trained_on(tmp_path):
         run(autoencoder, tmp_path, wrap=spoilt_from(30, lambda value: value * math.nan))
     rt = Runtime("gpu", "cpu")
     model, loss = autoencoder(rt)
-    model.load_state_dict(Checkpoint(caught.value.checkpoint).load()["parts"]["model"])
+    model.load_state_dict(Snapshot(caught.value.checkpoint).load()["parts"]["model"])
     batches = Stream(images(rt), batch=BATCH, generator=rt.generator(1))
     before = loss(images(rt)).item()
     fit(rt, model, batches, loss, images=800, batch=BATCH, lr=1e-3, what="slower", quiet=True)
@@ -365,7 +365,7 @@ def test_weights_that_are_spoilt_in_silence_are_not_kept(tmp_path):
     batches_seen = []
     with pytest.raises(TrainingDiverged, match=r"model\.average = inf at 264 images") as caught:
         run(buffered, tmp_path)
-    assert Checkpoint(caught.value.checkpoint).load()["parts"]["model"]["average"].tolist() == [0, 30]
+    assert Snapshot(caught.value.checkpoint).load()["parts"]["model"]["average"].tolist() == [0, 30]
 
 
 def test_losses_are_read_together_and_not_one_by_one(monkeypatch):
@@ -476,9 +476,9 @@ def test_zoo_train_notices_other_settings(tiny_recipe, monkeypatch):
 def test_time_before_the_interruption_counts(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(vae, tmp_path, at=20)
-    checkpoint = Checkpoint(tmp_path / "1.safetensors")
+    checkpoint = Snapshot(tmp_path / "1.safetensors")
     checkpoint.save({**checkpoint.load(), "seconds": 3600.0})
-    rt = Runtime("gpu", "cpu", checkpoints=Checkpoints(tmp_path, {"recipe": "vae"}, resume=True))
+    rt = Runtime("gpu", "cpu", checkpoints=Snapshots(tmp_path, {"recipe": "vae"}, resume=True))
     model, loss = vae(rt)
     batches = Stream(images(rt), batch=BATCH, generator=rt.generator(1))
     fit(rt, model, batches, loss, images=480, batch=BATCH, lr=0.02, clip=1.0, what="tiny", quiet=True)

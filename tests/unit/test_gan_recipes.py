@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from course_lib import data, features, metrics
-from course_lib.adversarial import Verdict, wasserstein
-from course_lib.checkpoint import Checkpoints
+from course_lib.gans.losses import Verdict, wasserstein
+from course_lib.training.resume import Snapshots
 from course_lib.gans import GAN, GANConfig
 from course_lib.recipes import discs, gans
-from course_lib.recipes.duelling import duel
+from course_lib.training.duelling import duel
 from course_lib.training import Runtime
 from tests.unit.proof import generator
 
@@ -51,7 +51,7 @@ def test_progress_is_resumed_with_the_rest(gan, tmp_path, monkeypatch):
 
     def run(folder, resume=False, stop=None):
         rt = Runtime(
-            "gpu", "cpu", seed=0, checkpoints=Checkpoints(tmp_path / folder, {"recipe": "t"}, resume=resume)
+            "gpu", "cpu", seed=0, checkpoints=Snapshots(tmp_path / folder, {"recipe": "t"}, resume=resume)
         )
         model = rt.place(GAN(GANConfig(width=2, latent=3, normalise=False)))
         watch = gans.Progress(model, 320)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib.adversarial import Objective, gradient_penalty, nonsaturating, wasserstein
+from course_lib.gans.losses import Objective, gradient_penalty, nonsaturating, wasserstein
 from course_lib.gans import GAN, GANConfig
 from tests.unit.proof import generator, rejects
 

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from course_lib import adversarial, checks, data, features, metrics, show, training, vae, zoo
+from course_lib import checks, data, features, metrics, show, training, vae, zoo
 from course_lib.gans import GAN, GANConfig
 from course_lib.recipes import duel, fit
 from course_lib.training import Runtime
@@ -18,7 +18,7 @@ Y = data.mnist("test")[1][:200]
 def play_a_little(x):
     rt = Runtime("smoke", "cpu", seed=0)
     gan = GAN(GANConfig(width=2, latent=3))
-    settings = {"loss": adversarial.nonsaturating, "images": 8, "batch": 4, "lr": (1e-3, 1e-3), "what": "t"}
+    settings = {"loss": losses.nonsaturating, "images": 8, "batch": 4, "lr": (1e-3, 1e-3), "what": "t"}
     duel(rt, gan, data.Stream(x, batch=4), quiet=True, **settings)
 
 

@@ -10,7 +10,7 @@ import torch
 from course_lib import leaderboard, zoo
 from course_lib.leaderboard import Column, best
 from course_lib.recipes import leaderboard as recipe
-from course_lib.recipes.leaderboard import BOARDS, ENTRIES, NO_GENERATOR, REAL
+from course_lib.leaderboard.record import BOARDS, ENTRIES, NO_GENERATOR, REAL
 from course_lib.training import Runtime
 from tests.unit.proof import generator
 from tools import build_book

@@ -5,7 +5,7 @@ import torch
 from scipy.stats import spearmanr
 
 from course_lib import data, features, zoo
-from course_lib.adversarial import (
+from course_lib.gans.losses import (
     Objective,
     clip_weights,
     clipped_share,

@@ -289,12 +289,12 @@ def test_a_data_folder_that_cannot_be_written_is_told_of_before_the_training(dat
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_ctrl_c_advises_to_resume_only_what_can_be_resumed(data_copy, monkeypatch, capsys, kept):
-    from course_lib.checkpoint import Checkpoint
+    from course_lib.training.resume import Snapshot
 
     def interrupted(rt, quiet):
         checkpoint = rt.checkpoints.next()
         if kept:
-            Checkpoint(checkpoint.path).save({"step": 1})
+            Snapshot(checkpoint.path).save({"step": 1})
         raise KeyboardInterrupt
 
     monkeypatch.setitem(RECIPES, "tiny", Recipe(RECIPES["digit_classifier"].build, interrupted, interrupted))

@@ -11,9 +11,9 @@ them is run.
 from course_lib.features.avatars import AvatarAttributes, avatar_attributes
 from course_lib.features.digits import DigitClassifier, digit_classifier
 from course_lib.features.distances import PerceptualDistance, lpips, perceptual
-from course_lib.features.natural import ImageNetFeatures, imagenet
-from course_lib.features.online import TorchvisionFeatures, VGGFeatures, inception, vgg19
-from course_lib.features.shared import Chain
+from course_lib.features.efficientnet_lite0 import ImageNetFeatures, imagenet
+from course_lib.features.layers import Chain
+from course_lib.features.torchvision_networks import TorchvisionFeatures, VGGFeatures, inception, vgg19
 
 __all__ = [
     "AvatarAttributes",

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from course_lib import checks, efficientnet
 from course_lib.data import DataFileError
-from course_lib.features.downloads import standardised, torchvision_network
-from course_lib.features.natural import ImageNetFeatures
-from course_lib.features.shared import Chain, at_once, named_layers
+from course_lib.features.efficientnet_lite0 import ImageNetFeatures
+from course_lib.features.layers import Chain, at_once, named_layers
+from course_lib.features.torchvision_weights import standardised, torchvision_network
 from course_lib.metrics.images import image_pair, perceptual_distance
 
 _STYLE_LAYERS = ("stem", "block0", "block2", "block4", "block7", "block10")  # strides 2, 2, 4, 8, 16, 16

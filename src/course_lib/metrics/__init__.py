@@ -58,9 +58,9 @@ from course_lib.metrics.modes import Modes, count_modes
 from course_lib.metrics.result import (
     IdenticalSets,
     Result,
-    digits,
     mean,
     proportion,
+    with_interval,
 )
 from course_lib.metrics.two_samples import (
     LogLikelihood,
@@ -95,7 +95,6 @@ __all__ = [
     "cost_by_class",
     "cost_matrix",
     "count_modes",
-    "digits",
     "frechet",
     "frechet_bias",
     "frechet_infinity",
@@ -126,4 +125,5 @@ __all__ = [
     "ssim_maps",
     "uniform_window",
     "win_rates",
+    "with_interval",
 ]

@@ -7,8 +7,8 @@ n^(-1/d) for d > 2 (Dudley 1969): it does not reach 0 at any n that can be compu
 So a score is read beside `real_baseline` at the same n, and compared only at the same n.
 
 The sparse variant (thesis, section 5.6) keeps k neighbours of each sample and asks for a largest matching, of least
-cost among these; what it leaves unmatched is the deficiency (König–Hall). `pricing` holds the solver of the dense
-problem, `assignment` the algorithms written out for small ones.
+cost among these; what it leaves unmatched is the deficiency (König–Hall). `column_generation` holds the solver of the
+dense problem, `assignment` the algorithms written out for small ones.
 """
 
 from __future__ import annotations
@@ -85,11 +85,11 @@ def matching_score(
             f"generated: expected as many samples as real, {len(a):,}, got {len(b):,}: a perfect matching pairs each "
             f"with one, and scores depend on n; pass the first {min(len(a), len(b)):,} of both"
         )
-    from course_lib.metrics import pricing
+    from course_lib.metrics import column_generation
 
     advice = "match fewer samples, or use sparse_matching_score, which keeps a few neighbours of each"
     checks.memory(f"a matching of {len(a):,} samples with as many", 16 * len(a) ** 2, advice)
-    columns, u, v = pricing.solve(cost_matrix(a, b, cost=cost).numpy())
+    columns, u, v = column_generation.solve(cost_matrix(a, b, cost=cost).numpy())
     n = len(a)
     pairs = torch.stack([torch.arange(n), torch.from_numpy(columns)], 1)
     ci95 = Z95 * math.sqrt((u.var(ddof=1) + v.var(ddof=1)) / n) if n > 1 else math.nan

@@ -38,7 +38,7 @@ class Result:
     def __str__(self) -> str:
         counts = f"n = {self.n:,}" + ("" if self.reference is None else f" against {self.reference:,}")
         source = "" if self.extractor is None else f"; {self.extractor}"
-        return f"{self.name} {digits(self.value, self.ci95)} ({counts}{source})"
+        return f"{self.name} {with_interval(self.value, self.ci95)} ({counts}{source})"
 
 
 def mean(name: str, values: Tensor, *, reference: int | None = None, extractor: str | None = None) -> Result:
@@ -67,7 +67,7 @@ def proportion(
     return Result(name, value, Z95 * math.sqrt(value * (1 - value) / n), n, reference, extractor)
 
 
-def digits(value: float, ci95: float) -> str:
+def with_interval(value: float, ci95: float) -> str:
     """``value ± ci95`` to the second digit of the interval; without an interval, the value to four digits."""
     if not (math.isfinite(ci95) and ci95 > 0):
         return f"{value:.4g}"

@@ -1,46 +1,12 @@
-"""How each shipped checkpoint was trained, one function per recipe, run by ``python -m course_lib.zoo train NAME``.
+"""How each shipped checkpoint was trained and is scored, one function each; how it is made and verified.
 
-A record is an experiment too long for a page, run by ``python -m course_lib.zoo record NAME``.
+On the command line: ``python -m course_lib.zoo train NAME``.
 """
 
-from collections.abc import Callable
+from course_lib.recipes.digits import random_affine
+from course_lib.recipes.making import export, make, verify
+from course_lib.recipes.points import train_points
+from course_lib.recipes.recipe import Recipe
+from course_lib.recipes.table import RECIPES
 
-from course_lib.cards import mean, proportion
-from course_lib.recipes import autoencoders, avatars, digits, gans, leaderboard, matching, toys, vae, vq
-from course_lib.recipes.digits import balanced_subset, random_affine, train_small_cnn
-from course_lib.recipes.duelling import DiscriminatorWon, duel
-from course_lib.recipes.fitting import fit
-from course_lib.recipes.recipe import Facts, Recipe
-from course_lib.training import Runtime
-
-RECIPES: dict[str, Recipe] = {
-    **digits.RECIPES,
-    **avatars.RECIPES,
-    **autoencoders.RECIPES,
-    **vae.RECIPES,
-    **vq.RECIPES,
-    **gans.RECIPES,
-}
-RECORDS: dict[str, Callable[[Runtime, bool], Facts]] = {
-    **digits.RECORDS,
-    **vae.RECORDS,
-    **toys.RECORDS,
-    **gans.RECORDS,
-    **matching.RECORDS,
-    **leaderboard.RECORDS,
-}
-
-__all__ = [
-    "RECIPES",
-    "RECORDS",
-    "DiscriminatorWon",
-    "Facts",
-    "Recipe",
-    "balanced_subset",
-    "duel",
-    "fit",
-    "mean",
-    "proportion",
-    "random_affine",
-    "train_small_cnn",
-]
+__all__ = ["RECIPES", "Recipe", "export", "make", "random_affine", "train_points", "verify"]

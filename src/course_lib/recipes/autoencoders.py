@@ -8,11 +8,10 @@ from torch import Tensor, nn
 
 from course_lib import data
 from course_lib.autoencoders import Autoencoder, AutoencoderConfig
-from course_lib.cards import Score, mean
+from course_lib.cards import Facts, Score, mean
 from course_lib.precision import course_defaults
-from course_lib.recipes.fitting import fit
-from course_lib.recipes.recipe import Facts, Recipe
-from course_lib.training import Runtime, batched
+from course_lib.recipes.recipe import Recipe
+from course_lib.training import Runtime, batched, fit
 
 CIFAR10 = {"resolution": 32, "colours": 3, "channels": (32, 64, 128), "hidden": (), "latent": 128}
 
@@ -27,7 +26,7 @@ def train_ae_mnist(rt: Runtime, quiet: bool = False, *, latent: int) -> tuple[nn
         model,
         batches,
         lambda images: F.mse_loss(model(images), images),
-        images=40 * len(x),
+        images=rt.images(40 * len(x), step=200),
         batch=200,
         lr=2e-3,
         what=f"autoencoder, k = {latent}",
@@ -55,7 +54,7 @@ def train_ae_cifar10(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Facts
         model,
         batches,
         loss,
-        images=30 * len(x),
+        images=rt.images(30 * len(x), step=100),
         batch=100,
         lr=1.5e-3,
         what="CIFAR-10 autoencoder",
@@ -86,11 +85,7 @@ def _squared_error(model: nn.Module, x: Tensor) -> Tensor:
     return (batched(model, x) - x).square().flatten(1).mean(1)
 
 
-def _build(config: dict) -> Autoencoder:
-    return Autoencoder(AutoencoderConfig(**config))
-
-
 RECIPES = {
-    **{f"ae_mnist_{k}": Recipe(_build, train_ae_mnist, score_ae_mnist, {"latent": k}) for k in (2, 8, 32)},
-    "ae_cifar10": Recipe(_build, train_ae_cifar10, score_ae_cifar10),
+    **{f"ae_mnist_{k}": Recipe(train_ae_mnist, score_ae_mnist, {"latent": k}) for k in (2, 8, 32)},
+    "ae_cifar10": Recipe(train_ae_cifar10, score_ae_cifar10),
 }

@@ -10,12 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import data
-from course_lib.cards import Score, share
+from course_lib.cards import Facts, Score, share
 from course_lib.classifiers import AvatarCNN, AvatarCNNConfig
 from course_lib.precision import course_defaults
-from course_lib.recipes.fitting import fit
-from course_lib.recipes.recipe import Facts, Recipe
-from course_lib.training import Runtime, batched
+from course_lib.recipes.recipe import Recipe
+from course_lib.training import Runtime, batched, fit
 
 # All columns of the table but `accessories`, of which `glasses` is a function.
 ATTRIBUTES = (
@@ -58,7 +57,7 @@ def train_avatar_classifier(
         model,
         batches,
         loss,
-        images=epochs * faces,
+        images=rt.images(epochs * faces, step=128),
         batch=128,
         lr=4e-3,
         what="avatar classifier",
@@ -126,11 +125,6 @@ def score_avatar_classifier(model: nn.Module, n: int = 5_000) -> dict[str, Score
     }
 
 
-def _build(config: dict[str, object]) -> AvatarCNN:
-    names = {key: tuple(classes) for key, classes in config["names"].items()}
-    return AvatarCNN(AvatarCNNConfig(**{**config, "names": names, "channels": tuple(config["channels"])}))
-
-
 RECIPES = {
-    "avatar_classifier": Recipe(build=_build, train=train_avatar_classifier, score=score_avatar_classifier),
+    "avatar_classifier": Recipe(train=train_avatar_classifier, score=score_avatar_classifier),
 }

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
-from course_lib.cards import Score, full_name
-
-Facts = dict[str, Any]
+from course_lib.cards import Facts, Score, full_name
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to make the empty model from its config, train it as ``train(rt, quiet, **settings)``, and score it.
+    """How to train a model, as ``train(rt, quiet, **settings)``, and score it.
 
     ``score(model)`` takes the model wherever it is and whatever mode it is in, and leaves it so. ``score(model, n)``
     looks at the first `n` pictures or samples only, or at as many as there are.
     """
 
-    build: Callable[[dict[str, Any]], nn.Module]
     train: Callable[..., tuple[nn.Module, Facts]]
     score: Callable[..., dict[str, Score]]
-    settings: dict[str, Any] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Where the recipe's function is: its module and its name."""
         return full_name(self.train)
+
+    def all_settings(self) -> dict[str, Any]:
+        """Those that differ from the function's defaults, and these."""
+        known = inspect.signature(self.train).parameters.values()
+        usual = {p.name: p.default for p in known if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+        return {**usual, **self.settings}

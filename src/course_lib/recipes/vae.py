@@ -9,28 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import data
-from course_lib.cards import Score, mean
+from course_lib.cards import Facts, Score, mean
 from course_lib.disentanglement import mutual_information_gap
 from course_lib.evaluation import device_of, evaluating
-from course_lib.progress import progress
 from course_lib.recipes.discs import score_discs
-from course_lib.recipes.fitting import fit
-from course_lib.recipes.recipe import Facts, Recipe
-from course_lib.training import Runtime
+from course_lib.recipes.recipe import Recipe
+from course_lib.training import Runtime, fit
 from course_lib.vae import (
     VAE,
     Terms,
     TwoLevelConfig,
     TwoLevelVAE,
     VAEConfig,
-    active_units,
     binarize,
     elbo,
     iwae,
 )
 
 DISCS = {"resolution": 32, "hidden": (256, 256), "latent": 8, "likelihood": "gaussian", "sigma": 0.3}
-BETAS, SEEDS = (1.0, 4.0, 16.0), 4
 
 
 def train_vae_mnist(
@@ -84,7 +80,7 @@ def _on_binary_mnist(
     x, _ = data.mnist("train")
     batches = data.Stream(rt.place(x), batch=100, generator=rt.generator(1))
     noise = rt.generator(2)  # of the binarisation and of z
-    images = epochs * len(x)
+    images = rt.images(epochs * len(x), step=100)
 
     def step(batch: Tensor) -> Tensor:
         terms = model.terms(binarize(batch, noise), noise)
@@ -135,7 +131,7 @@ def train_vae_discs(
         model,
         data.Stream(rt.place((x + 1) / 2), batch=64, generator=rt.generator(1)),
         lambda pixels: -model.terms(pixels, noise).elbo.mean(),
-        images=images,
+        images=rt.images(images, step=64),
         batch=64,
         lr=lr,
         what="VAE, discs",
@@ -163,7 +159,7 @@ def train_beta_vae_discs(
         model,
         batches,
         loss,
-        images=images,
+        images=rt.images(images, step=128),
         batch=128,
         lr=1e-3,
         what=f"β-VAE, β = {beta:g}, seed {seed}",
@@ -183,44 +179,9 @@ def score_beta_vae_discs(model: nn.Module, n: int = 5_000) -> dict[str, Score]:
     return {"MIG": {"value": gap, "ci95": 0.0, "n": n, "kind": "distance"}, "test MSE": mean(error)}
 
 
-def record_disentanglement(rt: Runtime, quiet: bool = False) -> Facts:
-    """Mutual information gap of β-VAEs on moving discs, for three β and four seeds each (chapter 6)."""
-    x, factors = data.moving_discs(5_000, seed=1)
-    runs: dict[str, list[list[Any]]] = {key: [] for key in ("mig_per_factor", "mse", "kl", "active")}
-    with progress(SEEDS * len(BETAS), "disentanglement", unit=" runs", quiet=quiet) as bar:
-        for seed in range(SEEDS):
-            for row in runs.values():
-                row.append([])
-            for beta in BETAS:
-                model, facts = train_beta_vae_discs(rt, True, beta=beta, seed=seed, images=300_000)
-                with evaluating(model):
-                    terms = elbo(model, rt.place(x), rt.generator(3))
-                    means = model.encode(rt.place(x))[0]
-                    error = (model.images(means) - rt.place(x)).square().mean()
-                runs["mig_per_factor"][-1].append(mutual_information_gap(means.cpu(), factors).tolist())
-                runs["mse"][-1].append(float(error))
-                runs["kl"][-1].append(float(terms.kl.mean()))
-                runs["active"][-1].append(int(active_units(means).sum()))
-                bar.update(1)
-    return {
-        "data": facts["data"],
-        "images_seen": facts["images_seen"],
-        "n_test": len(x),
-        "betas": BETAS,
-        "seeds": SEEDS,
-        "factors": data.FACTORS,
-        **runs,
-    }
-
-
-def _build(config: dict[str, Any]) -> VAE:
-    return VAE(VAEConfig(**config))
-
-
 _PLANE = {"latent": 2, "hidden": (256, 256), "normalise": True}
 RECIPES = {
     "vae_mnist_20": Recipe(
-        _build,
         train_vae_mnist,
         score_bound,
         {
@@ -234,27 +195,18 @@ RECIPES = {
     ),
     # The same latents, width, images and steps as the two-level model, to compare it with.
     "vae_one_level": Recipe(
-        _build,
         train_vae_mnist,
         score_bound,
         {"epochs": 80, "latent": 20, "hidden": (320, 320), "normalise": True},
     ),
-    "vae_mnist_2": Recipe(_build, train_vae_mnist, score_elbo, {"epochs": 25, **_PLANE}),
-    "vae_mnist_2_reconstruction": Recipe(
-        _build, train_vae_mnist, score_elbo, {"epochs": 25, "beta": 0.0, **_PLANE}
-    ),
-    "vae_mnist_2_kl": Recipe(
-        _build, train_vae_mnist, score_elbo, {"epochs": 3, "reconstruction": 0.0, **_PLANE}
-    ),
-    "vae_two_level": Recipe(
-        lambda config: TwoLevelVAE(TwoLevelConfig(**config)), train_two_level, score_bound, {"epochs": 80}
-    ),
+    "vae_mnist_2": Recipe(train_vae_mnist, score_elbo, {"epochs": 25, **_PLANE}),
+    "vae_mnist_2_reconstruction": Recipe(train_vae_mnist, score_elbo, {"epochs": 25, "beta": 0.0, **_PLANE}),
+    "vae_mnist_2_kl": Recipe(train_vae_mnist, score_elbo, {"epochs": 3, "reconstruction": 0.0, **_PLANE}),
+    "vae_two_level": Recipe(train_two_level, score_bound, {"epochs": 80}),
     "vae_discs": Recipe(
-        _build,
         train_vae_discs,
         score_discs,
         {"images": 480_000, "latent": 4, "channels": (8, 16, 32, 64), "hidden": (64,)},
     ),
-    "beta_vae_discs": Recipe(_build, train_beta_vae_discs, score_beta_vae_discs, {"beta": 4.0}),
+    "beta_vae_discs": Recipe(train_beta_vae_discs, score_beta_vae_discs, {"beta": 4.0}),
 }
-RECORDS = {"disentanglement": record_disentanglement}

@@ -5,11 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from course_lib import data, zoo
-from course_lib.cards import Score, mean
-from course_lib.recipes.fitting import fit
-from course_lib.recipes.recipe import Facts, Recipe
-from course_lib.training import Runtime, batched
-from course_lib.vq import VQVAE, TokenPrior, TokenPriorConfig, VQVAEConfig, perplexity
+from course_lib.cards import Facts, Score, mean
+from course_lib.recipes.recipe import Recipe
+from course_lib.training import Runtime, batched, fit
+from course_lib.vq import VQVAE, TokenPrior, TokenPriorConfig, perplexity
 
 COMMITMENT = 0.25  # β of van den Oord et al. 2017, Eq. (3)
 
@@ -32,7 +31,7 @@ def train_vq_mnist(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Facts]:
         model,
         batches,
         loss,
-        images=15 * len(x),
+        images=rt.images(15 * len(x), step=100),
         batch=100,
         lr=1e-3,
         what="VQ-VAE",
@@ -53,7 +52,7 @@ def train_token_prior(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Fact
         model,
         batches,
         lambda s: -model.log_prob(s).mean() / s[0].numel(),
-        images=10 * len(tokens),
+        images=rt.images(10 * len(tokens), step=100),
         batch=100,
         lr=2e-3,
         clip=1.0,
@@ -80,8 +79,6 @@ def score_token_prior(model: nn.Module, n: int = 10_000) -> dict[str, Score]:
 
 
 RECIPES = {
-    "vq_mnist": Recipe(lambda config: VQVAE(VQVAEConfig(**config)), train_vq_mnist, score_vq_mnist),
-    "token_prior": Recipe(
-        lambda config: TokenPrior(TokenPriorConfig(**config)), train_token_prior, score_token_prior
-    ),
+    "vq_mnist": Recipe(train_vq_mnist, score_vq_mnist),
+    "token_prior": Recipe(train_token_prior, score_token_prior),
 }

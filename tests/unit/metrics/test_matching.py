@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from torch.nn.functional import avg_pool2d
 
 from course_lib import data
-from course_lib.metrics import assignment, matching, pricing
+from course_lib.metrics import assignment, matching, column_generation
 from course_lib.metrics.matching import (
     IdenticalSets,
     cost_by_class,
@@ -113,7 +113,7 @@ def test_on_digits_too(digits):
     real, test = digits
     result = matching_score(real, test, extractor=None)
     c = cdist(real.flatten(1), test.flatten(1))
-    assert pricing.concentrated(c)
+    assert column_generation.concentrated(c)
     rows, columns = linear_sum_assignment(c)
     assert result.value == pytest.approx(c[rows, columns].mean(), rel=1e-9)
     assert str(result).startswith("matching score W₁ 4.") and "n = 1,000 against 1,000" in str(result)
@@ -130,7 +130,7 @@ def test_pricing_is_exact_whatever_the_costs(offset):
         cdist(g.standard_normal((650, 2)), g.standard_normal((650, 2))),
     ):
         c += offset
-        columns, u, v = pricing._by_pricing(c)
+        columns, u, v = column_generation._by_pricing(c)
         rows, best = linear_sum_assignment(c)
         scale = np.abs(c).max()
         assert abs(c[np.arange(len(c)), columns].mean() - c[rows, best].mean()) < 1e-10 * scale
@@ -139,15 +139,15 @@ def test_pricing_is_exact_whatever_the_costs(offset):
 
 def test_pricing_stops_at_rounding_errors_and_after_a_few_rounds(monkeypatch):
     """Costs over seven orders of magnitude: the solver's own errors are edges of negative reduced cost, for ever."""
-    solved, simplex = [], pricing._simplex
-    monkeypatch.setattr(pricing, "_simplex", lambda *args: solved.append(len(args)) or simplex(*args))
-    monkeypatch.setattr(pricing, "SMALL", 300)
-    pricing._by_pricing(np.exp(2 * np.random.default_rng(0).standard_normal((801, 801))))
+    solved, simplex = [], column_generation._simplex
+    monkeypatch.setattr(column_generation, "_simplex", lambda *args: solved.append(len(args)) or simplex(*args))
+    monkeypatch.setattr(column_generation, "SMALL", 300)
+    column_generation._by_pricing(np.exp(2 * np.random.default_rng(0).standard_normal((801, 801))))
     assert len(solved) <= 9  # three sizes
     solved.clear()
-    monkeypatch.setattr(pricing, "ROUNDS", 1)
+    monkeypatch.setattr(column_generation, "ROUNDS", 1)
     c = cdist(np.random.default_rng(0).standard_normal((650, 2)), np.zeros((650, 2)))
-    columns, _, _ = pricing._by_pricing(c + np.random.default_rng(1).random(c.shape))
+    columns, _, _ = column_generation._by_pricing(c + np.random.default_rng(1).random(c.shape))
     assert sorted(columns) == list(range(650)) and solved[-1] == 1  # all edges
 
 
@@ -155,7 +155,7 @@ def test_the_network_simplex_proves_its_matching_on_few_edges_as_on_all():
     g = np.random.default_rng(0)
     c = g.standard_normal((40, 40))
     every = np.arange(1600)
-    for columns, u, v in (pricing._simplex(c), pricing._simplex(c, every)):
+    for columns, u, v in (column_generation._simplex(c), column_generation._simplex(c, every)):
         assert sorted(columns) == list(range(40))
         assert (c - u[:, None] - v).min() > -1e-12
         assert u.sum() + v.sum() == pytest.approx(c[np.arange(40), columns].sum(), abs=1e-12)
@@ -457,7 +457,7 @@ IMAGES, X = torch.zeros(4, 1, 2, 2), gauss(9, 3)
             "same kind, n and extractor",
         ),
         (
-            lambda: pricing.solve(np.zeros((2, 3))),
+            lambda: column_generation.solve(np.zeros((2, 3))),
             ValueError,
             r"cost: expected a square matrix, got shape \(2, 3\)",
         ),

@@ -29,7 +29,7 @@ def test_a_result_prints_all_it_means_nothing_without():
     ],
 )
 def test_digits_follow_the_interval(value, ci95, shown):
-    assert metrics.digits(value, ci95) == shown
+    assert metrics.with_interval(value, ci95) == shown
 
 
 def test_95_percent_intervals_of_a_mean_cover_95_percent():

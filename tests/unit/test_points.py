@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from course_lib.adversarial import nonsaturating, relativistic
+from course_lib.gans.losses import nonsaturating, relativistic
 from course_lib.data import grid, grid_centres, ring
 from course_lib.recipes import RECORDS, toys
-from course_lib.recipes.toys import PointGAN, PointGANConfig, train_points
+from course_lib.gans.points import PointGAN, PointGANConfig, train_points
 from course_lib.training import Runtime
 from tests.unit.proof import generator
 
@@ -149,9 +149,9 @@ def test_both_games_have_the_same_networks_optimizers_and_data(short, monkeypatc
 
 
 def test_training_points_leaves_the_readers_random_numbers_and_checkpoints_alone(tmp_path):
-    from course_lib.checkpoint import Checkpoints
+    from course_lib.training.resume import Snapshots
 
-    kept = Checkpoints(tmp_path, {"recipe": "t"})
+    kept = Snapshots(tmp_path, {"recipe": "t"})
     rt = Runtime("gpu", "cpu", seed=0, checkpoints=kept)
     x = ring(64)[0]
     torch.manual_seed(5)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from course_lib import training
-from course_lib.checkpoint import Checkpoint, Checkpoints, differences
+from course_lib.training.resume import Snapshot, Snapshots, differences
 from course_lib.data import DataFileError
 
 
@@ -51,7 +51,7 @@ def test_what_is_saved_comes_back_exactly(tmp_path):
         "a/b": torch.zeros(1),
         "a": {"b": torch.ones(1)},
     }
-    checkpoint = training.Checkpoint(tmp_path / "new" / "folder" / "1.safetensors")
+    checkpoint = training.Snapshot(tmp_path / "new" / "folder" / "1.safetensors")
     checkpoint.save(state)
     assert equal(checkpoint.load(), state)
     assert not equal(checkpoint.load(), {**state, "a": {"b": torch.zeros(1)}})  # `equal` can tell
@@ -59,7 +59,7 @@ def test_what_is_saved_comes_back_exactly(tmp_path):
 
 def test_a_slice_is_saved_without_what_surrounds_it(tmp_path):
     """And comes back dense: the strides of a slice describe memory that is not saved."""
-    checkpoint, whole = Checkpoint(tmp_path / "x"), torch.arange(20.0).view(4, 5)
+    checkpoint, whole = Snapshot(tmp_path / "x"), torch.arange(20.0).view(4, 5)
     checkpoint.save({"slice": whole[:, :2], "repeated": torch.ones(1).expand(3)})
     found = checkpoint.load()
     assert torch.equal(found["slice"], whole[:, :2])
@@ -82,10 +82,10 @@ def test_an_optimizer_goes_on_from_its_moments(tmp_path):
 
     net, optimizer = pair()
     step(net, optimizer)
-    Checkpoint(tmp_path / "x").save({"net": net.state_dict(), "optimizer": optimizer.state_dict()})
+    Snapshot(tmp_path / "x").save({"net": net.state_dict(), "optimizer": optimizer.state_dict()})
     step(net, optimizer)
     other, its_optimizer = pair()
-    found = Checkpoint(tmp_path / "x").load()
+    found = Snapshot(tmp_path / "x").load()
     other.load_state_dict(found["net"])
     its_optimizer.load_state_dict(found["optimizer"])
     step(other, its_optimizer)
@@ -93,13 +93,13 @@ def test_an_optimizer_goes_on_from_its_moments(tmp_path):
 
 
 def test_the_file_is_plain_safetensors(tmp_path):
-    Checkpoint(tmp_path / "x").save({"model": {"weight": torch.ones(2)}, "images_seen": 7})
+    Snapshot(tmp_path / "x").save({"model": {"weight": torch.ones(2)}, "images_seen": 7})
     assert list(safetensors.torch.load_file(tmp_path / "x")) == ["model/weight"]
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
 def test_an_interrupted_write_leaves_the_older_file(tmp_path, monkeypatch, function):
-    checkpoint = Checkpoint(tmp_path / "1.safetensors")
+    checkpoint = Snapshot(tmp_path / "1.safetensors")
     checkpoint.save({"x": torch.zeros(3)})
 
     def interrupt(*arguments):
@@ -114,7 +114,7 @@ def test_an_interrupted_write_leaves_the_older_file(tmp_path, monkeypatch, funct
 
 
 def test_a_loaded_state_outlives_the_next_save(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "1.safetensors")
+    checkpoint = Snapshot(tmp_path / "1.safetensors")
     checkpoint.save({"x": torch.zeros(1000)})
     found = checkpoint.load()["x"]
     checkpoint.save({"x": torch.ones(1000)})
@@ -123,7 +123,7 @@ def test_a_loaded_state_outlives_the_next_save(tmp_path):
 
 def test_broken_and_foreign_files_are_refused_by_name(tmp_path):
     path = tmp_path / "1.safetensors"
-    checkpoint = Checkpoint(path)
+    checkpoint = Snapshot(path)
     with pytest.raises(DataFileError, match=r"1\.safetensors: expected a training checkpoint, found no file"):
         checkpoint.load()
     checkpoint.save({"x": torch.arange(100.0), "lr": 0.125})
@@ -159,7 +159,7 @@ def test_broken_and_foreign_files_are_refused_by_name(tmp_path):
     ],
 )
 def test_what_cannot_be_kept_is_refused_with_its_place(tmp_path, state, match):
-    checkpoint = Checkpoint(tmp_path / "x")
+    checkpoint = Snapshot(tmp_path / "x")
     with pytest.raises(TypeError, match=match):
         checkpoint.save(state)
     assert not list(tmp_path.iterdir())
@@ -167,13 +167,13 @@ def test_what_cannot_be_kept_is_refused_with_its_place(tmp_path, state, match):
 
 def test_a_run_numbers_its_loops_and_a_new_run_clears_the_folder_when_it_begins(tmp_path):
     folder = tmp_path / "run"
-    run = Checkpoints(folder, {})
+    run = Snapshots(folder, {})
     assert [run.next().path.name for _ in range(3)] == ["1.safetensors", "2.safetensors", "3.safetensors"]
     (folder).mkdir()
     for name in ("1.safetensors", "2.safetensors", ".2.safetensors.0123456789ab.tmp"):
         (folder / name).write_text(name)
-    assert Checkpoints(folder, {}, resume=True).next().path.read_text() == "1.safetensors"
-    new = Checkpoints(folder, {})
+    assert Snapshots(folder, {}, resume=True).next().path.read_text() == "1.safetensors"
+    new = Snapshots(folder, {})
     assert len(list(folder.iterdir())) == 3  # nothing is lost before the first loop begins
     first = new.next()
     assert not folder.exists()
@@ -184,7 +184,7 @@ def test_a_run_numbers_its_loops_and_a_new_run_clears_the_folder_when_it_begins(
     new.remove()
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
     with pytest.raises(ValueError, match=r"expected a training checkpoint in .*run, found none"):
-        Checkpoints(folder, {}, resume=True)
+        Snapshots(folder, {}, resume=True)
 
 
 def test_differences_are_named_and_few():
@@ -203,23 +203,23 @@ def test_somebody_elses_safetensors_stay(tmp_path):
     """A folder that held the reader's own weights lost them when a run began."""
     mine = tmp_path / "my.safetensors"
     safetensors.torch.save_file({"w": torch.ones(2)}, mine)
-    Checkpoint(tmp_path / "1.safetensors").save({"of": "an earlier run"})
-    Checkpoints(tmp_path, {}).next()
+    Snapshot(tmp_path / "1.safetensors").save({"of": "an earlier run"})
+    Snapshots(tmp_path, {}).next()
     assert mine.exists()
     assert not (tmp_path / "1.safetensors").exists()
     with pytest.raises(ValueError, match=r"found none"):
-        Checkpoints(tmp_path, {}, resume=True)
+        Snapshots(tmp_path, {}, resume=True)
 
 
 def test_a_foreign_file_of_the_same_name_is_neither_deleted_nor_overwritten(tmp_path):
     safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "1.safetensors")
     with pytest.raises(ValueError, match=r"1\.safetensors: expected none, or a training checkpoint"):
-        Checkpoints(tmp_path, {}).next()
+        Snapshots(tmp_path, {}).next()
     assert (tmp_path / "1.safetensors").exists()
 
 
 def test_a_full_disk_is_named_with_the_file_and_what_to_do(tmp_path, monkeypatch):
-    checkpoint = Checkpoint(tmp_path / "1.safetensors")
+    checkpoint = Snapshot(tmp_path / "1.safetensors")
     checkpoint.save({"step": 1})
 
     def full(descriptor):

@@ -1,6 +1,6 @@
 """Torchvision's VGG19 and Inception-v3: as extractors, and VGG19's layers for style transfer.
 
-Their ImageNet weights are downloaded at the first call (`course_lib.features.downloads`).
+Their ImageNet weights are downloaded at the first call (`course_lib.features.torchvision_weights`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from course_lib import checks
 from course_lib.evaluation import batched
-from course_lib.features.downloads import standardised, torchvision_network
-from course_lib.features.shared import Chain, at_once, named_layers
+from course_lib.features.layers import Chain, at_once, named_layers
+from course_lib.features.torchvision_weights import standardised, torchvision_network
 
 
 @dataclass(frozen=True)

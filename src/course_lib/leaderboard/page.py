@@ -1,6 +1,6 @@
 """The leaderboard: its page, its tables, and whether it is up to date (chapter 15).
 
-``python -m course_lib.leaderboard`` scores what has changed since the last record (`course_lib.recipes.leaderboard`),
+``python -m course_lib.leaderboard`` scores what has changed since the last record (`course_lib.leaderboard.record`),
 writes ``data/records/leaderboard.json``, and from it the page ``book/leaderboard.md``. With ``--all`` every row is
 scored anew, as after a change of a metric. The book's build fails where `defects` finds any.
 """
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from course_lib import checks, data, zoo
-from course_lib.metrics.result import digits
-from course_lib.recipes.leaderboard import BOARDS, REAL
-from course_lib.recipes.leaderboard import defects as record_defects
+from course_lib.leaderboard.record import BOARDS, REAL
+from course_lib.leaderboard.record import defects as record_defects
+from course_lib.metrics.result import with_interval
 
 COMMAND = "python -m course_lib.leaderboard"
 Row = Mapping[str, Any]
@@ -278,7 +278,7 @@ def _table(of_board: Mapping[str, Row], order: Sequence[str], columns: Sequence[
         for column, winner in zip(columns, winners, strict=True):
             score = of_board[name]["scores"][column.key]
             ci95 = math.nan if score["ci95"] is None else score["ci95"] * column.times
-            text = digits(score["value"] * column.times, ci95).replace("-", "−")
+            text = with_interval(score["value"] * column.times, ci95).replace("-", "−")
             cells.append(f"**{text}**" if name in winner else text)
         lines.append(cells)
     return _markdown(lines)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib.adversarial import (
+from course_lib.gans.losses import (
     Loss,
     Objective,
     clip_weights,
@@ -663,13 +663,13 @@ def test_losses_and_objectives_go_to_other_processes():
 
     from course_lib import adversarial
 
-    for name, loss in adversarial.LOSSES.items():
+    for name, loss in losses.LOSSES.items():
         assert loss.name == name
         assert pickle.loads(pickle.dumps(loss)) is loss
-    objective = Objective(nn.Flatten(0), adversarial.wasserstein, [(adversarial.r1, 0.5)])
+    objective = Objective(nn.Flatten(0), losses.wasserstein, [(losses.r1, 0.5)])
     again = pickle.loads(pickle.dumps(objective))
-    assert again.loss is adversarial.wasserstein
+    assert again.loss is losses.wasserstein
     assert again.penalties == objective.penalties
-    own = adversarial.Loss(adversarial._cross_entropy, adversarial._cross_entropy)
-    assert own.name == "course_lib.adversarial._cross_entropy and course_lib.adversarial._cross_entropy"
+    own = losses.Loss(losses._cross_entropy, losses._cross_entropy)
+    assert own.name == "course_lib.gans.losses._cross_entropy and course_lib.gans.losses._cross_entropy"
     assert pickle.loads(pickle.dumps(own)) == own

@@ -11,7 +11,7 @@ gradient penalty, which is soft, it is so only roughly, and the gap can be large
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import checks
-from course_lib.precision import course_defaults
+from course_lib.draws import rows
+from course_lib.precision import course_defaults, float32
 
 Logits = Callable[[Tensor], Tensor]  # images (N, C, H, W) -> logits (N,)
 PerPair = Callable[[Tensor, Tensor], Tensor]  # logits of reals and of generated ones, (N,) each -> (N,)
@@ -83,7 +84,7 @@ def gradients(D: Logits, x: Tensor) -> Tensor:
     ``torch.no_grad`` too.
     """
     with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
-        x = x.detach().to(torch.promote_types(x.dtype, torch.float32)).requires_grad_()
+        x = float32(x.detach()).requires_grad_()
         (slope,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
     return slope.flatten(1)
 
@@ -97,7 +98,7 @@ def interpolates(real: Tensor, fake: Tensor, generator: torch.Generator) -> Tens
     """
     _same_shape(real, fake)
     # One number per image, not per pixel: else the points would not lie on the line.
-    alpha = torch.rand(len(real), *[1] * (real.dim() - 1), generator=generator).to(real)
+    alpha = rows(torch.rand, len(real), *[1] * (real.dim() - 1), generator=generator).to(real)
     return real.detach() + alpha * (fake.detach() - real.detach())
 
 
@@ -124,6 +125,17 @@ class Verdict(NamedTuple):
     penalty: Tensor  # (), the weighted sum of the penalties
     real: Tensor  # (N,), logits of the reals
     fake: Tensor  # (N,), logits of the generated ones
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Verdict]) -> Verdict:
+        """That on a minibatch, from those on its parts, without gradients: lest who keeps it keeps its graph."""
+        if len(parts) == 1:
+            return cls(*(part.detach() for part in parts[0]))
+        n = sum(len(part.real) for part in parts)
+        means = (
+            torch.stack([part[k].detach() * len(part.real) for part in parts]).sum() / n for k in range(3)
+        )
+        return cls(*means, *(torch.cat([part[k].detach() for part in parts]) for k in (3, 4)))
 
     @property
     def gap(self) -> Tensor:
@@ -171,7 +183,7 @@ class Objective(nn.Module):
         _same_shape(real, fake)
         fake = fake.detach()  # the generator learns in its own step
         labels = () if y is None else (y,)
-        logits = self.D(real, *labels), self.D(fake, *labels)
+        logits = float32(self.D(real, *labels)), float32(self.D(fake, *labels))
         loss = self.loss.discriminator(*logits).mean()
         penalty = torch.zeros_like(loss)
         for term, weight in self.penalties:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from course_lib import checks, efficientnet
 from course_lib.evaluation import batched, device_of
-from course_lib.features.shared import Chain, at_once
+from course_lib.features.layers import Chain, at_once
 
 
 @dataclass(frozen=True)

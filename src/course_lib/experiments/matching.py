@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from course_lib import data, metrics, zoo
+from course_lib.cards import Facts
 from course_lib.progress import progress
-from course_lib.recipes.recipe import Facts
 from course_lib.training import Runtime
 
 Source = Callable[[int, torch.Generator], Tensor]  # n pictures, drawn with this generator
@@ -35,18 +35,20 @@ def record_matching(
     with progress(4, "matching scores", unit=" parts", quiet=quiet) as bar:
         train, test = data.mnist("train")[0], data.mnist("test")[0]
         facts: Facts = {"k": K}
-        facts["mnist"] = scores_by_size(train, sources(test, MNIST), sizes, repeats)
+        facts["mnist"] = rt.part("mnist", lambda: scores_by_size(train, sources(test, MNIST), sizes, repeats))
         bar.update(1)
         discs = {
             "TEST": lambda n, g: data.discs(n, seed=int(torch.randint(2**31, (), generator=g)))[0],
             **sources(None, DISCS),
         }
-        facts["discs"] = scores_by_size(data.discs(20_000, seed=0)[0], discs, sizes, repeats)
+        real = data.discs(20_000, seed=0)[0]
+        facts["discs"] = rt.part("discs", lambda: scores_by_size(real, discs, sizes, repeats))
         bar.update(1)
         faces, others = (data.avatars(FACES, 64, seed=seed, progress=False)[0] for seed in (0, 1))
-        facts["avatars"] = scores_by_size(faces, sources(others, AVATARS), sizes, repeats)
+        drawn = sources(others, AVATARS)
+        facts["avatars"] = rt.part("avatars", lambda: scores_by_size(faces, drawn, sizes, repeats))
         bar.update(1)
-        facts["seconds"] = seconds(train, sizes[2:])
+        facts["seconds"] = rt.part("seconds", lambda: seconds(train, sizes[2:]))
         bar.update(1)
     return facts
 
@@ -139,6 +141,3 @@ def timed(work: Callable[[Tensor, Tensor], None], a: Tensor, b: Tensor) -> float
     start = time.process_time()
     work(a, b)
     return round(time.process_time() - start, 3)
-
-
-RECORDS = {"matching": record_matching}

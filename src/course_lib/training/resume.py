@@ -1,7 +1,10 @@
 """A training's state on disk: written whole or not at all, read only if unaltered, never a pickle.
 
-A `Checkpoint` is one safetensors file. Its tensors are the state's tensors; everything else (numbers, strings, and how
-the tensors are nested) is JSON in the file's metadata, with a sha256 of it all. `Checkpoints` is the folder of one run.
+A `Snapshot` is one safetensors file. Its tensors are the state's tensors; everything else (numbers, strings, and how
+the tensors are nested) is JSON in the file's metadata, with a sha256 of it all. `Snapshots` is the folder of one run.
+
+The last two snapshots of a loop are kept, in two files that are written in turn (`LastTwo`). A file is given its name
+only when it is whole; on a mounted drive, where a renaming may itself be cut in two, the other file is still there.
 """
 
 from __future__ import annotations
@@ -10,7 +13,8 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +25,16 @@ from torch import Tensor
 
 from course_lib.data.files import DataFileError, write_atomically
 
-_FORMAT = "course_lib training checkpoint 1"
+_FORMAT = "course_lib training snapshot 2"
 _SCALARS = (bool, int, float, str, type(None))
 
 
-class Checkpoint:
+class Snapshot:
     """A file that holds nested dicts, lists and tuples of tensors, numbers, strings, True, False and None.
 
-    >>> checkpoint = Checkpoint("run/1.safetensors")
-    >>> checkpoint.save({"model": model.state_dict(), "images_seen": 6000})
-    >>> model.load_state_dict(checkpoint.load()["model"])
+    >>> snapshot = Snapshot("run/1.safetensors")
+    >>> snapshot.save({"model": model.state_dict(), "images_seen": 6000})
+    >>> model.load_state_dict(snapshot.load()["model"])
 
     Args:
         path: of the file; its folder is made when needed.
@@ -57,7 +61,7 @@ class Checkpoint:
         """What was saved, with its tensors on the CPU and in the same order in memory.
 
         Raises:
-            DataFileError: the file is missing, truncated, altered, or no training checkpoint.
+            DataFileError: the file is missing, truncated, altered, or no training snapshot.
         """
         advice = "delete it and train anew"
         try:
@@ -67,7 +71,7 @@ class Checkpoint:
                 tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 (no mapping)
         except FileNotFoundError as error:
             raise DataFileError(
-                f"{self.path}: expected a training checkpoint, found no file; train anew"
+                f"{self.path}: expected a training snapshot, found no file; train anew"
             ) from error
         except (safetensors.SafetensorError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -76,7 +80,7 @@ class Checkpoint:
             ) from error
         if metadata.get("format") != _FORMAT:
             raise DataFileError(
-                f"{self.path} is no training checkpoint: expected the format {_FORMAT!r}, "
+                f"{self.path} is no training snapshot: expected the format {_FORMAT!r}, "
                 f"found {metadata.get('format', 'none')!r}; {advice}"
             )
         expected, found = metadata.get("sha256"), _digest(metadata.get("state", ""), tensors)
@@ -87,16 +91,68 @@ class Checkpoint:
         return _decode(json.loads(metadata["state"]), tensors)
 
 
-class Checkpoints:
-    """One run's checkpoints: a file for each of its training loops, numbered in the order in which they begin.
+class SnapshotDamaged(UserWarning):
+    """The last snapshot is truncated or altered, so the one before it is gone on from."""
+
+
+class LastTwo:
+    """The last two snapshots of one loop, in files NAME-a and NAME-b, of which the older one is replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self._files = [Snapshot(path.with_name(f"{path.name}-{end}.safetensors")) for end in "ab"]
+        self._number = 0  # of the next one
+
+    @property
+    def path(self) -> Path:
+        """The file that was written last."""
+        return self._files[(self._number - 1) % 2].path
+
+    def exist(self) -> bool:
+        """Whether there is anything to load."""
+        return any(file.path.exists() for file in self._files)
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Keep `state`; raises as `Snapshot.save`, and then the one before is intact."""
+        self._files[self._number % 2].save({"number": self._number, "state": state})
+        self._number += 1
+
+    def load(self) -> dict[str, Any]:
+        """The later of the two that is whole.
+
+        Warns:
+            SnapshotDamaged: one of them is not; the other one is taken.
+
+        Raises:
+            DataFileError: none is.
+        """
+        found, damage = [], []
+        for file in self._files:
+            if file.path.exists():
+                try:
+                    found.append(file.load())
+                except DataFileError as error:
+                    damage.append(error)
+        if not found:
+            raise (
+                damage[0] if damage else DataFileError(f"{self._files[0].path}: expected a training snapshot")
+            )
+        if damage:
+            warnings.warn(f"{damage[0]}; the other snapshot is gone on from", SnapshotDamaged, stacklevel=2)
+        last = max(found, key=lambda one: one["number"])
+        self._number = last["number"] + 1
+        return last["state"]
+
+
+class Snapshots:
+    """One run's snapshots: two files for each of its loops, numbered in the order in which they begin.
 
     A loop that is through leaves its last state, so that a run resumed in its second loop skips the first.
 
     Args:
         folder: of this run alone.
         run: what the run is, by name; it is compared when the run is resumed.
-        resume: go on from what the folder holds; else its training checkpoints are removed when the first loop begins.
-            Other files in it, and safetensors that are no training checkpoints, are left alone.
+        resume: go on from what the folder holds; else its training snapshots are removed when the first loop begins.
+            Other files in it, and safetensors that are no training snapshots, are left alone.
 
     Raises:
         ValueError: nothing to resume in the folder.
@@ -106,41 +162,56 @@ class Checkpoints:
         self, folder: str | os.PathLike[str], run: Mapping[str, Any], *, resume: bool = False
     ) -> None:
         self.folder, self.run, self.resume = Path(folder), dict(run), resume
-        self._loops = 0
+        self._loops = self._begun = 0
         if resume and not self.kept():
             raise ValueError(
-                f"resume: expected a training checkpoint in {self.folder}, found none; start anew without resuming"
+                f"resume: expected a training snapshot in {self.folder}, found none; start anew without resuming"
             )
 
-    def next(self) -> Checkpoint:
-        """The checkpoint of the loop that begins now."""
-        if self._loops == 0 and not self.resume:  # not earlier: a mistyped argument should cost nobody a run
-            self.remove()
+    def next(self) -> LastTwo:
+        """The snapshots of the loop that begins now."""
+        self._begin()
         self._loops += 1
-        path = self.folder / f"{self._loops}.safetensors"
-        if path.exists() and not self.resume:
+        two = LastTwo(self.folder / str(self._loops))
+        if two.exist() and not self.resume:
             raise ValueError(
-                f"{path}: expected none, or a training checkpoint of this course, found another file; keep checkpoints "
+                f"{two.path}: expected none, or a training snapshot of this course, found another file; keep snapshots "
                 "in a folder of their own"
             )
-        return Checkpoint(path)
+        return two
+
+    def part(self, name: str, work: Callable[[], Any]) -> Any:
+        """What ``work()`` gives, as JSON has it, or gave in the run that is resumed."""
+        self._begin()
+        snapshot = Snapshot(self.folder / f"{name}.safetensors")
+        if self.resume and snapshot.path.exists():
+            kept = snapshot.load()
+            if unequal := differences({**self.run, "part": name}, kept["run"]):
+                raise ValueError(f"{snapshot.path} is of another run: {unequal}; start anew without resuming")
+            return json.loads(kept["found"])
+        found = json.dumps(work())
+        snapshot.save({"run": {**self.run, "part": name}, "found": found})
+        return json.loads(found)
+
+    def _begin(self) -> None:
+        if not self._begun and not self.resume:  # not earlier: a mistyped argument should cost nobody a run
+            self.remove()
+        self._begun += 1
 
     def kept(self) -> list[Path]:
-        """The training checkpoints in the folder; safetensors of other kinds and under other names are none of them."""
-        return [
-            path for path in self.folder.glob("*.safetensors") if path.stem.isdecimal() and _is_ours(path)
-        ]
+        """The training snapshots in the folder; safetensors of other kinds are none of them."""
+        return [path for path in self.folder.glob("*.safetensors") if _is_ours(path)]
 
     def remove(self) -> None:
         """Delete them all, and what a killed process may have left half written; nothing that is somebody else's."""
-        for path in [*self.kept(), *self.folder.glob(".[0-9]*.safetensors.*.tmp")]:
+        for path in [*self.kept(), *self.folder.glob(".*.safetensors.*.tmp")]:
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # absent, or someone else's files are in it
             self.folder.rmdir()
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file says of itself that it is a training checkpoint, or is too damaged to say anything."""
+    """Whether a file says of itself that it is a training snapshot, or is too damaged to say anything."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             return (file.metadata() or {}).get("format") == _FORMAT

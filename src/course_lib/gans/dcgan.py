@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import checks
+from course_lib.draws import rows
 from course_lib.evaluation import evaluating
 from course_lib.precision import course_defaults
 
@@ -36,6 +37,7 @@ class GANConfig:
     width: int = 32  # channels at half the resolution; twice as many at a quarter, and so on
     widest: int = 128  # but never more than this
     classes: int = 0  # 0: unconditional
+    refine: int = 0  # further 3 x 3 convolutions at the smallest feature maps, in both networks
     normalise: bool = True  # batch normalisation in the discriminator; False for a critic
 
     def __post_init__(self) -> None:
@@ -48,7 +50,8 @@ class GANConfig:
             )
         for name in ("colours", "latent", "width", "widest"):
             checks.whole(name, getattr(self, name))
-        checks.whole("classes", self.classes, at_least=0)
+        for name in ("classes", "refine"):
+            checks.whole(name, getattr(self, name), at_least=0)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -79,12 +82,14 @@ class Generator(nn.Module):
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
         ]
-        for a, b in itertools.pairwise(widths):
+        for _ in range(cfg.refine):
             layers += [
-                nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(b),
+                nn.Conv2d(widths[0], widths[0], 3, 1, 1, bias=False),
+                nn.BatchNorm2d(widths[0]),
                 nn.ReLU(),
-            ]  # (N, b, 2r, 2r)
+            ]
+        for a, b in itertools.pairwise(widths):  # (N, b, 2r, 2r)
+            layers += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
         # no batch normalisation after the last layer (Radford et al. 2016): mean and spread of the pixels must be free
         layers += [nn.ConvTranspose2d(widths[-1], cfg.colours, 4, 2, 1), nn.Tanh()]
         self.net = nn.Sequential(*layers)
@@ -112,8 +117,10 @@ class Discriminator(nn.Module):
         self.cfg = cfg
         # none after the first layer either (Radford et al. 2016): it would hide the mean and spread of the pixels
         layers: list[nn.Module] = [nn.Conv2d(cfg.colours, cfg.channels[0], 4, 2, 1), nn.LeakyReLU(LEAK)]
-        for a, b in itertools.pairwise(cfg.channels):
-            layers.append(nn.Conv2d(a, b, 4, 2, 1, bias=not cfg.normalise))  # (N, b, r/2, r/2)
+        shapes = [(a, b, 4, 2) for a, b in itertools.pairwise(cfg.channels)]  # (N, b, r/2, r/2)
+        shapes += [(cfg.channels[-1], cfg.channels[-1], 3, 1)] * cfg.refine
+        for a, b, kernel, stride in shapes:
+            layers.append(nn.Conv2d(a, b, kernel, stride, 1, bias=not cfg.normalise))
             layers += [nn.BatchNorm2d(b)] if cfg.normalise else []
             layers.append(nn.LeakyReLU(LEAK))
         self.features = nn.Sequential(*layers, nn.Flatten())
@@ -157,8 +164,8 @@ class GAN(nn.Module):
         Raises:
             TypeError, ValueError: n is no integer of at least 1, or no generator.
         """
-        shape = checks.whole("n", n), self.cfg.latent
-        z = torch.randn(shape, generator=checks.generator("generator", generator))
+        checks.generator("generator", generator)
+        z = rows(torch.randn, checks.whole("n", n), self.cfg.latent, generator=generator)
         return z.to(next(self.parameters()))
 
     @course_defaults()

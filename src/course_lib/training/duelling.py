@@ -9,13 +9,17 @@ import torch
 from torch import Tensor
 
 from course_lib import checks
-from course_lib.adversarial import Loss, Objective, Penalty, Verdict, clip_weights
-from course_lib.cards import full_name
-from course_lib.gans import GAN
+from course_lib.cards import Facts, full_name
+from course_lib.gans.dcgan import GAN
+from course_lib.gans.losses import Loss, Objective, Penalty, Verdict, clip_weights
+from course_lib.precision import float32
 from course_lib.progress import progress
-from course_lib.recipes.fitting import Guard, learnable, minibatch
-from course_lib.recipes.recipe import Facts
-from course_lib.training import Runtime
+from course_lib.training.distributed import parallel
+from course_lib.training.ema import EMA
+from course_lib.training.fitting import learnable, minibatch
+from course_lib.training.guard import Guard
+from course_lib.training.runtime import Runtime
+from course_lib.training.scaled import Scaled
 
 WON = 0.01  # a discriminator whose loss is below this share of what guessing costs it has won
 WINDOW = 200  # generator steps over which its loss is averaged
@@ -41,30 +45,34 @@ def duel(
     decay: float = 0.5,
     what: str,
     quiet: bool = False,
+    average: EMA | None = None,
     watch: Callable[[int, Verdict], None] | None = None,
 ) -> Facts:
     """Train `gan` until its discriminator has seen `images` real images (and as many generated ones).
 
+    The runtime says in which precision, in how many parts and by how many processes a minibatch is worked on.
+
     Args:
-        rt: has the device, the generators and the checkpoints (see `Guard`).
+        rt: has the device, the generators and the snapshots (see `Guard`).
         gan: in training mode afterwards too.
         batches: an endless iterator over x or, if there are classes, (x, y), usually a `data.Stream`.
-        loss: of `course_lib.adversarial`.
+        loss: of `course_lib.gans.losses`.
         images: real images to see; a generator step comes after every `critics` batches of them.
         batch: images in each minibatch.
         lr: a pair, of the generator and of the discriminator, for Adam.
         betas: of Adam.
         critics: discriminator steps per generator step.
-        penalties: pairs of a penalty of `course_lib.adversarial` and its weight.
+        penalties: pairs of a penalty of `course_lib.gans.losses` and its weight.
         clip: weights of the discriminator are kept in [-clip, clip] after each of its steps; None leaves them.
         decay: in this last share of the training both learning rates fall linearly to 0.
         what: name on the progress bar.
         quiet: no progress bar.
+        average: of the weights of ``gan.G``, which has them at the end (Yazıcı et al. 2019); None leaves it its own.
         watch: called after each generator step with the images seen and the last verdict, detached; if it has
             ``state_dict`` and ``load_state_dict``, what it remembers is kept and resumed with the rest.
 
     Returns:
-        What a checkpoint's card says about the training.
+        What a card says about the training.
 
     Warns:
         DiscriminatorWon: its loss was next to nothing over 200 generator steps; said once.
@@ -84,7 +92,7 @@ def duel(
         checks.real("clip", clip, positive=True)
     if not isinstance(lr, Sequence) or len(lr) != 2:
         raise TypeError(f"lr: expected a pair, of the generator and of the discriminator, got {lr!r}")
-    noise = rt.generator(2)
+    noise = rt.noise(2)
     G, D = gan.G, gan.D
     learners = learnable("gan.G", G), learnable("gan.D", D)
     objective = Objective(D, loss, penalties)
@@ -99,6 +107,9 @@ def duel(
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, share) for optimizer in optimizers]
     step_G, step_D = optimizers
     gan.train()
+    rt.translate(G)  # D only if its slope is not differentiated again
+    if not objective.penalties:
+        rt.translate(D)
     plan = {"what": what, "images": images, "batch": batch, "lr": list(lr), "betas": list(betas)}
     plan |= {
         "critics": critics,
@@ -107,46 +118,64 @@ def duel(
         "loss": loss.name,
         "penalties": [[full_name(penalty), weight] for penalty, weight in objective.penalties],
     }
+    scaled = Scaled(rt)
     parts = {"gan": gan, "batches": batches, "step_G": step_G, "step_D": step_D}
-    parts |= {"schedule_G": schedules[0], "schedule_D": schedules[1]}
+    parts |= {"schedule_G": schedules[0], "schedule_D": schedules[1], **scaled.parts}
+    parts |= {} if average is None else {"average": average}
     if hasattr(watch, "state_dict"):
         parts["watch"] = watch
     guard = Guard(rt, plan, rounds * round_, parts)
+
+    seen: list[Verdict] = []  # on the parts of the last minibatch
+
+    def loss_D(x: Tensor, fake: Tensor, *y: Tensor) -> Tensor:
+        seen.append(objective(x, fake, noise, *y))
+        return seen[-1].total
+
+    def loss_G(z: Tensor, real: Tensor, *y: Tensor) -> Tensor:
+        return loss.generator(real, float32(D(G(z, *y), *y))).mean()
+
+    loss_D, loss_G = parallel(D, loss_D), parallel(G, loss_G)
     won = _Won(loss)
-    with progress(rounds * round_, what, quiet=quiet) as bar:
+    with progress(rounds * round_, what, quiet=quiet or rt.rank > 0) as bar:
         bar.initial = guard.images_seen
         bar.update(guard.images_seen)
         for number in range(guard.images_seen // round_, rounds):
             for _ in range(critics):
                 x, *y = minibatch(batches, batch, guard.images_seen, learners[0][0].dtype)
                 if y and guard.images_seen == 0 and (classes := getattr(gan.cfg, "classes", 0)):
-                    checks.labels("batches, labels", y[0], batch, classes)
-                with torch.no_grad():  # the discriminator's step does not reach the generator
+                    checks.labels("batches, labels", y[0], len(x), classes)
+                with torch.no_grad(), rt.autocast():  # the discriminator's step does not reach the generator
                     fake = G(gan.codes(len(x), noise), *y)
-                verdict = objective(x, fake, noise, *y)
+                seen.clear()
                 step_D.zero_grad(set_to_none=True)
-                verdict.total.backward()
-                step_D.step()
-                verdict = Verdict(*(part.detach() for part in verdict))  # lest who keeps it keeps its graph
+                scaled.backward(loss_D, (x, float32(fake), *y))
+                scaled.step(step_D)
+                verdict = Verdict.of_parts(seen)
                 if clip is not None:
                     clip_weights(D, clip)
-            logits = D(G(gan.codes(len(x), noise), *y), *y)
             # Simplified: logits of the reals from before the discriminator's last step; only a relativistic loss cares
-            value = loss.generator(verdict.real, logits).mean()
             step_G.zero_grad(set_to_none=True)
-            value.backward(inputs=learners[0])  # through the discriminator, but not into its weights
-            step_G.step()
+            codes = gan.codes(len(x), noise)
+            # through the discriminator, but not into its weights
+            value = scaled.backward(loss_G, (codes, verdict.real, *y), learners[0])
+            scaled.step(step_G)
             for schedule in schedules:
                 schedule.step()
+            if average is not None:
+                average.update(round_)
             bar.update(round_)
-            if watch is not None:  # before the checkpoint is written, so that what it saw is in it
+            if watch is not None:  # before the snapshot is written, so that what it saw is in it
                 watch(guard.images_seen + round_, verdict)
             guard.step(round_, {"discriminator's loss": verdict.total, "generator's loss": value})
             won.look(verdict, guard.images_seen)
             if number % 50 == 49:
                 bar.set_postfix(gap=f"{verdict.gap.item():.3g}")
+    if average is not None:
+        average.copy()
     guard.finish()
-    return {"images_seen": rounds * round_, "batch": batch, "lr": list(lr), "critic_steps": critics}
+    facts = {"images_seen": rounds * round_, "batch": batch, "lr": list(lr), "critic_steps": critics}
+    return facts if average is None else {**facts, "half_life": average.half_life}
 
 
 class _Won:

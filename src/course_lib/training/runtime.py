@@ -1,21 +1,20 @@
-"""Runtime, not framework: where and how big a notebook runs. The training loops stay in the chapters.
+"""Runtime, not framework: where, how fast and how long a notebook or a training computes.
 
-`Runtime` chooses the device and the budget and seeds everything; `accuracy` and `batched` look at a model without
-changing it (`course_lib.evaluation`); `require_finite` stops a loop that has diverged. Random numbers are drawn from
-generators on the CPU, so a seed gives the same numbers on every device.
+`Runtime` chooses the device and the budget, seeds everything, and says how a loop computes: in which precision, in how
+many parts, with how many processes. Random numbers are drawn on the CPU unless asked otherwise, so that a seed gives
+the same numbers on every device.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import math
+import json
 import os
 import random
 import time
 import weakref
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -23,14 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import checks
-from course_lib.checkpoint import Checkpoint as Checkpoint  # training.Checkpoint is its public name
-from course_lib.checkpoint import Checkpoints
-from course_lib.evaluation import (
-    accuracy as accuracy,  # their public names: training.accuracy, training.batched
-)
-from course_lib.evaluation import batched as batched
+from course_lib.draws import Generator
 from course_lib.precision import course_defaults
+from course_lib.training import distributed
+from course_lib.training.resume import Snapshots
 
+PRECISIONS = ("fast", "float32", "bfloat16", "float16")
 BUDGETS = ("smoke", "cpu", "gpu")
 LARGEST_SEED = 2**32 - 1  # NumPy's; times 1,000,003, it still fits torch's 64 bits
 T = TypeVar("T")
@@ -47,7 +44,14 @@ class Runtime:
         device: a torch device name; by default CUDA, else MPS, else CPU.
         seed: seeds Python, NumPy and torch, so that weights start the same in every run. By default the environment
             variable ``COURSE_SEED``, else 0.
-        checkpoints: where the loops of `course_lib.recipes.fit` keep what they need to be resumed; None keeps nothing.
+        snapshots: where training loops keep what they need to be resumed; None keeps nothing.
+        precision: of the loops' convolutions and products: "float32", "bfloat16", "float16" (with a gradient scaler)
+            or "fast", which is bfloat16 on a CUDA device that computes in it, float16 on any other one, and float32
+            elsewhere. Weights, losses and penalties on slopes stay in float32.
+        accumulate: parts in which a minibatch is worked on, to need less memory; the gradients are the same, but for
+            batch normalisation, which normalises each part by itself.
+        device_noise: draw the loops' noise on the device; faster on a GPU, with other numbers than the CPU's.
+        compile: let `torch.compile` translate what is differentiated once only.
 
     Raises:
         TypeError, ValueError: an unknown budget, a device that this machine lacks, or a seed that is no whole number
@@ -60,16 +64,25 @@ class Runtime:
         device: str | None = None,
         seed: int | None = None,
         *,
-        checkpoints: Checkpoints | None = None,
+        snapshots: Snapshots | None = None,
+        precision: str = "float32",
+        accumulate: int = 1,
+        device_noise: bool = False,
+        compile: bool = False,  # noqa: A002 (PyTorch's own name for it)
     ) -> None:
-        self.device = _device(device)
+        self.device = _device(device or distributed.own_device())
+        distributed.join(self.device)
         if budget is None:
             budget = os.environ.get("COURSE_BUDGET") or ("gpu" if self.device.type == "cuda" else "cpu")
         self.level = checks.choice("budget (or COURSE_BUDGET)", budget, BUDGETS)
         self.seed = _seed(seed)
-        self.checkpoints = checkpoints
+        self.snapshots = snapshots
+        self.precision = _precision(checks.choice("precision", precision, PRECISIONS), self.device)
+        self.accumulate = checks.whole("accumulate", accumulate)
+        self.device_noise, self.compile = device_noise, compile
+        self.rank, self.world = distributed.world()
         self.start = time.perf_counter()  # moved back by a resumed run, whose earlier time counts too
-        self._generators: list[tuple[int, weakref.ref[_Generator]]] = []
+        self._generators: list[tuple[int, weakref.ref[Generator]]] = []
         random.seed(self.seed)
         np.random.seed(self.seed)
         torch.manual_seed(self.seed)
@@ -101,6 +114,12 @@ class Runtime:
         """The one of three values that belongs to this run's budget."""
         return {"smoke": smoke, "cpu": cpu, "gpu": gpu}[self.level]
 
+    def images(self, images: int, *, step: int) -> int:
+        """How many of a training's `images` this budget sees, `step` at a time: all, a tenth, or 20 steps."""
+        return self.budget(
+            smoke=min(images, 20 * step), cpu=max(images // 10, min(images, 20 * step)), gpu=images
+        )
+
     @property
     def judged(self) -> bool:
         """Whether results of this run are held to the chapter's quality bounds (all but ``smoke``)."""
@@ -109,12 +128,45 @@ class Runtime:
     @course_defaults()
     def generator(self, stream: int = 0) -> torch.Generator:
         """A fresh CPU generator; different `stream` numbers give independent streams of the same seed."""
-        generator = _Generator()
+        return self._registered(Generator(), stream)
+
+    @course_defaults()
+    def noise(self, stream: int) -> torch.Generator:
+        """Like `generator`, for noise: each of several processes draws its own rows; on the device if asked."""
+        generator = Generator(self.device if self.device_noise else "cpu")
+        generator.rank, generator.world = self.rank, self.world
+        return self._registered(generator, stream)
+
+    def _registered(self, generator: Generator, stream: int) -> Generator:
         generator.manual_seed(self.seed * 1_000_003 + stream)
         # Weak references: who asks for a generator in every step does not fill the memory.
         self._generators = [(k, ref) for k, ref in self._generators if ref() is not None]
         self._generators.append((stream, weakref.ref(generator)))
         return generator
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Within it convolutions and products are computed in the runtime's `precision`."""
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+
+    def translate(self, model: nn.Module) -> None:
+        """Let `torch.compile` translate the model's ``forward``, in place, if this runtime compiles."""
+        if self.compile:
+            model.compile()
+
+    def part(self, name: str, work: Callable[[], Any]) -> Any:
+        """What ``work()`` gives, as JSON has it, or gave before an interruption: for experiments of many parts."""
+        if self.snapshots is None:
+            return json.loads(json.dumps(work()))
+        snapshots, self.snapshots = self.snapshots, None  # a part is done anew, not resumed within
+        start = time.perf_counter()
+        try:
+            found, seconds = snapshots.part(name, lambda: (work(), time.perf_counter() - start))
+        finally:
+            self.snapshots = snapshots
+        self.start -= max(
+            0.0, seconds - (time.perf_counter() - start)
+        )  # what it took before the interruption
+        return found
 
     def generators_in_use(self) -> list[tuple[int, torch.Generator]]:
         """The generators handed out so far that are still in use, each with its stream number, in that order."""
@@ -157,65 +209,11 @@ class Runtime:
         return f"{self._where()} · budget {self.level!r} · seed {self.seed}"
 
 
-class _Generator(torch.Generator):
-    """A generator that a weak reference may point to; before version 2.12 or so, torch's own may not."""
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss, or another number that has to stay finite, became NaN or infinite.
-
-    Args:
-        what: which number, "loss" for instance.
-        value: what it became.
-        images_seen: when.
-        checkpoint: the file with the last good weights, if there is one.
-        kept_at: images seen when it was written.
-
-    The arguments are attributes too.
-    """
-
-    def __init__(
-        self,
-        what: str,
-        value: float,
-        images_seen: int,
-        checkpoint: Path | None = None,
-        kept_at: int = 0,
-    ) -> None:
-        self.what, self.value, self.images_seen = what, value, images_seen
-        self.checkpoint, self.kept_at = checkpoint, kept_at
-        message = f"training diverged: {what} = {value} at {images_seen:,} images; "
-        if checkpoint is not None:
-            message += (
-                f"the last good checkpoint, at {kept_at:,} images, is {checkpoint} (copy it away if you need it; "
-                "training.Checkpoint(path).load() reads it); to resume it would only repeat this, so "
-            )
-        super().__init__(message + "start anew with a smaller learning rate")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """By its arguments, so that it can come back from another process; by default its message would be one."""
-        return type(self), (self.what, self.value, self.images_seen, self.checkpoint, self.kept_at)
-
-
-def require_finite(value: Tensor | float, images_seen: int, *, what: str = "loss") -> float:
-    """`value`, a loss for instance, as a float; for training loops that are written out.
-
-    Reading a number from a GPU waits for the GPU, so look at every fiftieth loss or so, where it is shown anyway:
-
-    >>> bar.set_postfix(loss=f"{require_finite(loss, bar.n):.3f}")
-
-    Args:
-        value: a number or a tensor that holds one.
-        images_seen: at this loss, for the message.
-        what: its name in the message.
-
-    Raises:
-        TrainingDiverged: `value` is NaN or infinite.
-    """
-    number = float(value.detach() if isinstance(value, Tensor) else value)
-    if not math.isfinite(number):
-        raise TrainingDiverged(what, number, images_seen)
-    return number
+def _precision(name: str, device: torch.device) -> torch.dtype:
+    if name == "fast":
+        cuda = device.type == "cuda"
+        name = "float32" if not cuda else "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    return getattr(torch, name)
 
 
 def _seed(given: int | None) -> int:

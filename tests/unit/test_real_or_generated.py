@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_lib.metrics.games import bradley_terry, play
-from course_lib.panel import ANSWERS, Panel
+from course_lib.real_or_generated import ANSWERS, Panel
 from tests.unit.proof import generator
 
 SIZE = (1, 4, 4)

@@ -1,0 +1,60 @@
+"""Experiments that are too long for a page, recorded as ``data/records/NAME.json``: one file each.
+
+On the command line: ``python -m course_lib.zoo record NAME``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from course_lib import data, zoo
+from course_lib.cards import full_name
+from course_lib.recipes.making import hardware
+from course_lib.training import Runtime, Snapshots
+
+EXPERIMENTS = {  # name -> the function's module and name; a module is imported when its experiment is run
+    "cnn_learning_curve": "course_lib.experiments.learning_curve.record_cnn_learning_curve",
+    "critic_progress": "course_lib.experiments.critic_progress.record_critic",
+    "disentanglement": "course_lib.experiments.disentanglement.record_disentanglement",
+    "grid_of_25": "course_lib.experiments.grid_of_25.record_grid",
+    "leaderboard": "course_lib.leaderboard.record.record_leaderboard",
+    "matching": "course_lib.experiments.matching.record_matching",
+}
+
+
+def record(
+    name: str, *, device: str | None = None, quiet: bool = False, resume: bool = False
+) -> dict[str, Any]:
+    """Run the experiment `name` in full and write ``data/records/NAME.json``; returns what it holds.
+
+    Its parts (`Runtime.part`) are kept in the cache folder until it is through.
+
+    Raises:
+        ValueError: no experiment of this name; nothing to resume, or what there is comes from another run.
+        PermissionError: the data folder cannot be written; said before the experiment, not after it.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"experiment: expected one of {', '.join(sorted(EXPERIMENTS))}, got {name!r}")
+    module, function = EXPERIMENTS[name].rsplit(".", 1)
+    run = getattr(importlib.import_module(module), function)
+    data.require_writable(data.data_folder() / zoo.RECORDS, "the record")
+    kept = Snapshots(folder(name), {"record": name}, resume=resume)
+    rt = Runtime("gpu", device, seed=0, snapshots=kept)
+    facts = run(rt, quiet)
+    card = {
+        "name": name,
+        "recipe": full_name(run),
+        "hardware": hardware(rt),
+        "minutes": round(rt.seconds / 60, 1),
+    }
+    card.update(facts)
+    zoo.write_card(f"{zoo.RECORDS}/{name}.json", card)
+    kept.remove()
+    return card
+
+
+def folder(name: str) -> Path:
+    """Where the finished parts of an interrupted experiment lie."""
+    return data.cache_folder() / "training" / f"record-{name}"

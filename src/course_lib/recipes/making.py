@@ -1,0 +1,153 @@
+"""Making a checkpoint by its recipe, and verifying the scores that its card claims."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+import platform
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from course_lib import data, zoo
+from course_lib.cards import tolerance
+from course_lib.data.files import write_atomically
+from course_lib.recipes.recipe import Recipe
+from course_lib.recipes.table import RECIPES
+from course_lib.training import Runtime, Snapshots
+
+
+def make(
+    name: str, *, resume: bool = False, quiet: bool = False, out: Path | None = None, **settings: Any
+) -> dict[str, Any]:
+    """Run the recipe of `name`, write both files of its checkpoint and their checksums; returns its card.
+
+    Until then the run's snapshots lie in `training_folder`.
+
+    Args:
+        name: of the recipe.
+        resume: go on from the snapshot of a run that was interrupted, instead of starting anew.
+        quiet: no progress bar.
+        out: a folder to write to instead of the course's data folder, and to keep the snapshots in; Google Drive's,
+            where it is mounted, is one.
+        settings: of the `Runtime`: device, precision, accumulate, budget and so on.
+
+    Raises:
+        ValueError: no recipe of this name; nothing to resume, or what there is comes from another run.
+        PermissionError: the folder cannot be written; said before the training, not after it.
+        DataFileError: both snapshots are truncated or altered.
+        TrainingDiverged: the loss became NaN or infinite; the last good snapshot stays.
+    """
+    recipe = find(name)
+    data.require_writable(out or data.data_folder() / zoo.FOLDER, "the trained weights")
+    run = {"checkpoint": name, "recipe": recipe.name, **recipe.settings}
+    kept = Snapshots(training_folder(name, out), run, resume=resume)
+    rt = Runtime(**{"budget": "gpu", "seed": 0, **settings}, snapshots=kept)
+    model, facts = recipe.train(rt, quiet, **recipe.settings)
+    minutes = rt.seconds / 60
+    if rt.rank:  # of several processes the first one scores and writes
+        return {}
+    # Scores are those of the weights as shipped, in half precision, and on the CPU, where `verify` repeats them.
+    weights = {k: w.half() if w.is_floating_point() else w for k, w in model.cpu().state_dict().items()}
+    model.load_state_dict({k: w.float() if w.is_floating_point() else w for k, w in weights.items()})
+    card = {
+        "name": name,
+        "recipe": recipe.name,
+        "settings": recipe.all_settings(),
+        "architecture": type(model).__name__,
+        "config": dataclasses.asdict(model.cfg),
+        "seed": rt.seed,
+        **facts,
+        "hardware": hardware(rt),
+        "minutes": round(minutes, 1),
+        "scores": recipe.score(model),
+    }
+    content = safetensors.torch.save({k: w.contiguous() for k, w in weights.items()})
+    if out:
+        write_atomically(out / f"{name}.safetensors", content)
+        write_atomically(out / f"{name}.json", (json.dumps(card, indent=2) + "\n").encode())
+    else:
+        zoo.write(f"{zoo.FOLDER}/{name}.safetensors", content, recipe.name)
+        zoo.write_card(f"{zoo.FOLDER}/{name}.json", card)
+    kept.remove()  # only now: scoring and writing may be interrupted too
+    return card
+
+
+def find(name: str) -> Recipe:
+    """The recipe of this name; ValueError with all of them if there is none."""
+    if name not in RECIPES:
+        raise ValueError(f"checkpoint: expected one of {', '.join(sorted(RECIPES))}, got {name!r}")
+    return RECIPES[name]
+
+
+def training_folder(name: str, out: Path | None = None) -> Path:
+    """Where the snapshots of the run of `name` lie until it is through: in the cache folder, or below `out`."""
+    return (out or data.cache_folder()) / "training" / name
+
+
+def verify(name: str) -> dict[str, Any]:
+    """Recompute the scores of `name` and compare them with those recorded; returns the recomputed ones.
+
+    They may differ by what another processor's rounding makes of a score of this kind: `course_lib.cards.tolerance`.
+
+    Raises:
+        ValueError: a score differs by more, or is missing; the message names both values.
+    """
+    recorded, found = zoo.info(name)["scores"], find(name).score(zoo.load(name))
+    for key, score in recorded.items():
+        value = found.get(key, {}).get("value", math.nan)
+        # Negated, for NaN is not within any tolerance
+        if not abs(value - score["value"]) <= tolerance(score):
+            raise ValueError(
+                f"checkpoint {name!r}: {key} is recorded as {score['value']:#.5g}, but these weights give "
+                f"{value:#.5g}; restore data/{zoo.FOLDER}, or train it anew"
+            )
+    return found
+
+
+def export(name: str, path: Path) -> str:
+    """Write the part of a checkpoint that is used (a generator, a decoder, a classifier) as a ``torch.export`` program.
+
+    It needs PyTorch alone, not this library: ``torch.export.load(path).module()(x)``, x a batch of any size.
+
+    Returns:
+        What goes in, as a shape.
+
+    Raises:
+        ValueError: as `zoo.load`. OSError: the file cannot be written.
+    """
+    model = zoo.load(name)
+    used = next((part for key in ("G", "decoder") if (part := getattr(model, key, None)) is not None), model)
+    inputs = _example(model, used)
+    batch = torch.export.Dim("batch", min=2)
+    shapes = tuple({0: batch} for _ in inputs)
+    buffer = io.BytesIO()
+    torch.export.save(torch.export.export(used, inputs, dynamic_shapes=shapes), buffer)
+    write_atomically(path, buffer.getvalue())
+    return ", ".join(f"({', '.join(['N', *map(str, x.shape[1:])])}) {str(x.dtype)[6:]}" for x in inputs)
+
+
+def _example(model: nn.Module, used: nn.Module) -> tuple[torch.Tensor, ...]:
+    """Two of what `used`, a part of `model` or all of it, is called with."""
+    cfg = model.cfg
+    if used is not model:
+        codes = torch.zeros(2, cfg.latent)
+        return (codes, torch.zeros(2, dtype=torch.int64)) if getattr(cfg, "classes", 0) else (codes,)
+    kind = type(model).__name__
+    if kind == "TokenPrior":
+        return (torch.zeros(2, cfg.rows, cfg.columns, dtype=torch.int64),)
+    side, colours = (64, 3) if kind == "AvatarCNN" else (28, 1)
+    return (torch.zeros(2, colours, side, side),)
+
+
+def hardware(rt: Runtime) -> str:
+    """What a card says of the machine."""
+    several = f"{rt.world} x " if rt.world > 1 else ""
+    if rt.device.type == "cuda":
+        return several + torch.cuda.get_device_name(rt.device)
+    return f"{several}{rt.device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"

@@ -1,0 +1,15 @@
+"""Which recipe makes which checkpoint."""
+
+from __future__ import annotations
+
+from course_lib.recipes import autoencoders, avatars, digits, gans, vae, vq
+from course_lib.recipes.recipe import Recipe
+
+RECIPES: dict[str, Recipe] = {
+    **digits.RECIPES,
+    **avatars.RECIPES,
+    **autoencoders.RECIPES,
+    **vae.RECIPES,
+    **vq.RECIPES,
+    **gans.RECIPES,
+}

@@ -1,0 +1,104 @@
+"""One training by several processes, one for each GPU or core: ``torchrun --nproc-per-node 2 -m course_lib.zoo ...``.
+
+Every process draws the same minibatches and random numbers, and works on its own rows of them (`course_lib.draws`);
+`DistributedDataParallel` averages the gradients. So the processes together do what one process would do with the whole
+minibatch. Batch normalisation is the exception: each process normalises by its own rows, unless they are on CUDA, where
+PyTorch's `SyncBatchNorm` puts the statistics together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+PATIENCE = timedelta(minutes=10)  # then a process that waits for another one gives up
+
+
+class OthersEnded(RuntimeError):
+    """Another process of this training has ended or hangs, so that this one cannot go on."""
+
+
+def world() -> tuple[int, int]:
+    """(rank, processes) as `torchrun` says in the environment; (0, 1) if it did not start this process."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def join(device: torch.device) -> None:
+    """Meet the other processes, if there are any; NCCL connects GPUs, gloo everything else."""
+    if world()[1] > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+
+
+def own_device() -> str | None:
+    """The GPU that belongs to this process, if there are several of both."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if world()[1] > 1 and torch.cuda.is_available() else None
+
+
+class _Step(nn.Module):
+    """A function of a minibatch as the ``forward`` that `DistributedDataParallel` wants; `model` has the weights."""
+
+    def __init__(self, model: nn.Module, step: Callable[..., Any]) -> None:
+        super().__init__()
+        self.model, self.step = model, step
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.step(*inputs)
+
+
+def parallel(model: nn.Module, step: Callable[..., Any]) -> Callable[..., Any]:
+    """`step`, whose result is differentiated with respect to `model`, with gradients averaged over all processes.
+
+    With one process it is `step` itself.
+    """
+    if world()[1] == 1:
+        return step
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        for name, part in list(model.named_children()):
+            setattr(model, name, nn.SyncBatchNorm.convert_sync_batchnorm(part))
+    return nn.parallel.DistributedDataParallel(
+        _Step(model, step),
+        device_ids=[device] if device.type == "cuda" else None,
+        broadcast_buffers=False,  # every process keeps its own running statistics; the first one's are shipped
+    )
+
+
+def own_rows(x: Tensor) -> Tensor:
+    """This process's share of the rows of x (N, …): (N / processes, …).
+
+    Raises:
+        ValueError: N is no multiple of the number of processes.
+    """
+    rank, processes = world()
+    if len(x) % processes:
+        raise ValueError(
+            f"batch: expected a multiple of {processes}, the number of processes, got {len(x)}; "
+            "start another number of them"
+        )
+    n = len(x) // processes
+    return x[rank * n : (rank + 1) * n]
+
+
+def averaged(values: Tensor) -> Tensor:
+    """The mean of `values` over all processes, which all of them must ask for; NaN if one has NaN.
+
+    Raises:
+        OthersEnded: one of them does not answer.
+    """
+    if world()[1] == 1:
+        return values
+    try:
+        values = values.clone()
+        dist.all_reduce(values)
+    except RuntimeError as error:
+        raise OthersEnded(
+            "another process of this training has ended, see its message; go on with --resume "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+    return values / world()[1]

@@ -1,0 +1,161 @@
+"""The loop that the recipes share: AdamW, one cycle of the learning rate, and a progress bar that counts images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_lib import checks
+from course_lib.cards import Facts
+from course_lib.progress import progress
+from course_lib.training.distributed import own_rows, parallel
+from course_lib.training.guard import Guard
+from course_lib.training.runtime import Runtime
+from course_lib.training.scaled import Scaled
+
+
+def fit(
+    rt: Runtime,
+    model: nn.Module,
+    batches: Iterator[Any],
+    loss: Callable[[Any], Tensor],
+    *,
+    images: int,
+    batch: int,
+    lr: float,
+    what: str,
+    warm: float = 0.1,
+    clip: float | None = None,
+    weight_decay: float = 0.0,
+    quiet: bool = False,
+) -> Facts:
+    """Minimise ``loss(minibatch)`` over the parameters of `model` until `images` images were seen.
+
+    By AdamW with the one-cycle policy of Smith & Topin 2018: the learning rate rises, then falls to nearly 0, and the
+    first moment's decay goes the other way, from 0.95 to 0.85 and back (PyTorch's `OneCycleLR`).
+
+    The runtime says in which precision, in how many parts and by how many processes a minibatch is worked on.
+
+    If it keeps snapshots, the loop can be interrupted and resumed. For the result to be the same then, `loss` may
+    draw only from generators that came from ``rt.generator`` before, from those that modules of `model` have as
+    attributes, and from torch's own (dropout does), and it may remember nothing from one call to the next.
+    Bit for bit it is the same on the same kind of processor with as many threads (another number rounds otherwise).
+
+    Args:
+        rt: has the device, the generators and the snapshots.
+        model: in training mode afterwards too; its parameters change in place.
+        batches: an endless iterator over minibatches of `batch` images, usually a `data.Stream`.
+        loss: scalar of one of the minibatches.
+        images: how many images to see; steps are ``images // batch``.
+        batch: images per minibatch.
+        lr: the largest learning rate, reached after the share `warm` of all steps.
+        what: name on the progress bar.
+        warm: share of the steps in which the learning rate rises.
+        clip: largest norm of the gradient, or None to leave it.
+        weight_decay: of AdamW.
+        quiet: no progress bar.
+
+    Returns:
+        What a card says about the training: images seen, batch, learning rate.
+
+    Raises:
+        TypeError, ValueError: a wrong number of images, batch, learning rate, warm, clip or weight decay; minibatches
+            of another size, or images that are not in [-1, 1]; a model without anything to learn; as `Guard` too.
+        TrainingDiverged: the loss or the gradient's norm became NaN or infinite.
+        DataFileError: the snapshot to resume from is truncated or altered.
+    """
+    steps = checks.whole("images", images, at_least=checks.whole("batch", batch)) // batch
+    checks.real("lr", lr, positive=True)
+    checks.real("weight_decay", weight_decay)
+    if clip is not None:
+        checks.real("clip", clip, positive=True)
+    if not 0 < checks.real("warm", warm) < 1:
+        raise ValueError(f"warm: expected a share of the steps between 0 and 1, got {warm}")
+    learners = learnable("model", model)
+    if warm * steps <= 1:  # OneCycleLR would divide by zero, or begin with a falling rate
+        raise ValueError(
+            f"images: expected more than {batch / warm:,.0f}, because the learning rate rises in the first {warm:.0%} "
+            f"of the steps and these must be more than one; got {images:,}"
+        )
+    optimizer = torch.optim.AdamW(learners, lr, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=warm)
+    model.train()
+    rt.translate(model)
+    scaled = Scaled(rt)
+    step_loss = parallel(model, lambda *drawn: loss(drawn if len(drawn) > 1 else drawn[0]))
+    plan = {"what": what, "images": images, "batch": batch, "lr": lr}
+    plan |= {"warm": warm, "clip": clip, "weight_decay": weight_decay}
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "batches": batches}
+    parts |= scaled.parts
+    guard = Guard(rt, plan, steps * batch, parts)
+    with progress(steps * batch, what, quiet=quiet or rt.rank > 0) as bar:
+        bar.initial = guard.images_seen  # so that the speed is that of this run alone
+        bar.update(guard.images_seen)
+        for step in range(guard.images_seen // batch, steps):
+            drawn = minibatch(batches, batch, guard.images_seen, learners[0].dtype, binary=True)
+            optimizer.zero_grad(set_to_none=True)
+            value = scaled.backward(step_loss, drawn)
+            norm = scaled.step(optimizer, learners, clip)
+            schedule.step()
+            bar.update(batch)
+            guard.step(batch, {"loss": value, **norm})
+            if step % 100 == 99:
+                bar.set_postfix(loss=f"{value.item():.4g}")
+    guard.finish()
+    return {"images_seen": steps * batch, "batch": batch, "lr": lr}
+
+
+def learnable(name: str, model: nn.Module) -> list[nn.Parameter]:
+    """The weights of `model` that can be trained; ValueError if there are none, as in one of the zoo's."""
+    found = [weight for weight in model.parameters() if weight.requires_grad]
+    if not found:
+        raise ValueError(
+            f"{name}: expected weights to train, got a model whose weights are all frozen, as zoo.load gives them; "
+            "call its requires_grad_(True) first"
+        )
+    return found
+
+
+def minibatch(
+    batches: Iterator[Any], batch: int, images_seen: int, dtype: torch.dtype, *, binary: bool = False
+) -> tuple[Tensor, ...]:
+    """The next minibatch as a tuple, (x,) or (x, y, …), if it is one; the first one's pixels are looked at as well.
+
+    Only the first, because that waits for the GPU. `binary` says that pixels may also be 0 or 1.
+
+    Raises:
+        TypeError, ValueError: not tensors, another number of images, images of another dtype than the weights' or that
+            are not in [-1, 1], or an iterator at its end.
+
+    Warns:
+        checks.ImageRangeWarning: no pixel is below 0.
+    """
+    try:
+        drawn = next(batches)
+    except StopIteration:
+        raise ValueError(
+            f"batches: expected an endless iterator, got one that ended after {images_seen:,} images; "
+            "use data.Stream(x, batch=...)"
+        ) from None
+    except TypeError:
+        raise TypeError(
+            f"batches: expected an iterator over minibatches, such as data.Stream, got {type(batches).__name__}"
+        ) from None
+    parts = (drawn,) if isinstance(drawn, Tensor) else tuple(drawn)
+    x = parts[0]
+    if not isinstance(x, Tensor):
+        raise TypeError(f"batches: expected minibatches of tensors, got {type(x).__name__}")
+    if len(x) != batch:
+        raise ValueError(f"batches: expected minibatches of {batch} images, got one of {len(x)}")
+    if images_seen == 0 and x.dim() == 4:
+        if x.dtype != dtype:
+            raise TypeError(
+                f"batches: expected images of {dtype}, as the weights are, got {x.dtype}; data.from_uint8 makes them "
+                f"of bytes, .to({dtype}) of other numbers"
+            )
+        if not (binary and bool(((x == 0) | (x == 1)).all())):
+            checks.images("batches", x)
+    return tuple(own_rows(part) for part in parts)
