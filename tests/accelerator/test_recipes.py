@@ -87,10 +87,10 @@ def test_the_command_line_trains_to_the_end(name, kind, brief, tmp_path, monkeyp
     recipe = shortened(RECIPES[name])
     score = recipe.score
     monkeypatch.setitem(RECIPES, name, dataclasses.replace(recipe, score=lambda model: score(model, 200)))
-    assert zoo.main(["train", name]) == 0
+    assert main(["train", name]) == 0
     card = json.loads((tmp_path / "data/checkpoints" / f"{name}.json").read_text())
     assert card["hardware"].lower().startswith(("pretended", "mps"))
-    assert zoo.verify(name).keys() == card["scores"].keys()
+    assert verify(name).keys() == card["scores"].keys()
     assert not (tmp_path / "cache/training" / name).exists()
 
 

@@ -55,7 +55,7 @@ def images(labels=False):
 def begin(cfg=CFG, *, folder=None, resume=False, seed=0):
     """Runtime, model and stream of one process."""
     kept = None if folder is None else Snapshots(folder, {"recipe": "tiny"}, resume=resume)
-    rt = Runtime("gpu", "cpu", seed=seed, checkpoints=kept)
+    rt = Runtime("gpu", "cpu", seed=seed, snapshots=kept)
     gan = rt.place(GAN(cfg))
     return rt, gan, Stream(*images(bool(cfg.classes)), batch=BATCH, generator=rt.generator(1))
 
@@ -442,7 +442,7 @@ def test_divergence_is_reported_where_it_began(tmp_path, player, bad, at):
     kept = at - 1  # rounds: a checkpoint after each
     assert caught.value.kept_at == kept * BATCH
     if kept:
-        weights = Snapshot(caught.value.checkpoint).load()["parts"]["gan"]
+        weights = Snapshot(caught.value.snapshot).load()["parts"]["gan"]
         assert all(value.isfinite().all() for value in weights.values())
 
 
@@ -592,7 +592,7 @@ def test_a_frozen_model_says_that_it_is_frozen():
 def test_another_loss_or_penalty_is_another_run(tmp_path, changes):
     def run(resume, **changes):
         kept = Snapshots(tmp_path, {"recipe": "t"}, resume=resume)
-        rt = Runtime("gpu", "cpu", seed=0, checkpoints=kept)
+        rt = Runtime("gpu", "cpu", seed=0, snapshots=kept)
         stream = Stream(IMAGES, batch=4, generator=rt.generator(1))
         duel(rt, GAN(CRITIC), stream, **settings(penalties=[(r1, 0.5)]) | changes)
 

@@ -85,7 +85,7 @@ def vq(rt):
 def run(make, folder=None, *, at=math.inf, resume=False, wrap=lambda loss: loss, **changes):
     """One process's share of a run: everything made from scratch, then `fit`. Gives model and loss."""
     kept = None if folder is None else Snapshots(folder, {"recipe": make.__name__}, resume=resume)
-    rt = Runtime("gpu", "cpu", seed=changes.pop("seed", 0), checkpoints=kept)
+    rt = Runtime("gpu", "cpu", seed=changes.pop("seed", 0), snapshots=kept)
     model, loss = make(rt)
     loss = Interrupting(wrap(loss), at)
     data = images(rt)[: changes.pop("n", N)]
@@ -165,7 +165,7 @@ def test_a_run_of_two_loops_skips_the_first_when_it_is_through(tmp_path):
     """And the second draws what it would have drawn."""
 
     def both(resume=False, at=math.inf, folder=tmp_path):
-        rt = Runtime("gpu", "cpu", checkpoints=Snapshots(folder, {}, resume=resume))
+        rt = Runtime("gpu", "cpu", snapshots=Snapshots(folder, {}, resume=resume))
         model, loss = vae(rt)
         first, second = Interrupting(loss), Interrupting(loss, at)
         batches = Stream(images(rt), batch=BATCH, generator=rt.generator(1))
@@ -304,12 +304,12 @@ def test_divergence_is_reported_where_it_began_and_the_last_good_weights_stay(tm
     assert "\n" not in str(error)
     kept_at = (step - 1) // 3 * 3  # the last multiple of three steps before
     if kept_at == 0:
-        assert error.checkpoint is None
+        assert error.snapshot is None
         assert not list(tmp_path.glob("*"))
         return
-    assert error.checkpoint == tmp_path / "1.safetensors"
-    assert f"at {kept_at * BATCH:,} images, is {error.checkpoint}" in str(error)
-    state = Snapshot(error.checkpoint).load()
+    assert error.snapshot == tmp_path / "1.safetensors"
+    assert f"at {kept_at * BATCH:,} images, is {error.snapshot}" in str(error)
+    state = Snapshot(error.snapshot).load()
     assert state["images_seen"] == error.kept_at == kept_at * BATCH
     weights = state["parts"]["model"]
     assert all(torch.equal(weights[key], history[kept_at][key]) for key in weights)
@@ -342,7 +342,7 @@ def test_after_a_divergence_the_kept_weights_can_be_trained_on(tmp_path):
         run(autoencoder, tmp_path, wrap=spoilt_from(30, lambda value: value * math.nan))
     rt = Runtime("gpu", "cpu")
     model, loss = autoencoder(rt)
-    model.load_state_dict(Snapshot(caught.value.checkpoint).load()["parts"]["model"])
+    model.load_state_dict(Snapshot(caught.value.snapshot).load()["parts"]["model"])
     batches = Stream(images(rt), batch=BATCH, generator=rt.generator(1))
     before = loss(images(rt)).item()
     fit(rt, model, batches, loss, images=800, batch=BATCH, lr=1e-3, what="slower", quiet=True)
@@ -365,7 +365,7 @@ def test_weights_that_are_spoilt_in_silence_are_not_kept(tmp_path):
     batches_seen = []
     with pytest.raises(TrainingDiverged, match=r"model\.average = inf at 264 images") as caught:
         run(buffered, tmp_path)
-    assert Snapshot(caught.value.checkpoint).load()["parts"]["model"]["average"].tolist() == [0, 30]
+    assert Snapshot(caught.value.snapshot).load()["parts"]["model"]["average"].tolist() == [0, 30]
 
 
 def test_losses_are_read_together_and_not_one_by_one(monkeypatch):
@@ -439,38 +439,38 @@ def tiny_recipe(tmp_path, monkeypatch):
 
 def test_zoo_train_resumes_and_clears_up(tiny_recipe, capsys):
     at, folder, shipped = tiny_recipe
-    expected_card = zoo.train("tiny", device="cpu", quiet=True)
+    expected_card = make("tiny", device="cpu", quiet=True)
     expected = shipped.read_bytes()
     assert not folder.exists()
     shipped.unlink()
     for point in (20, "score"):
         at[0] = point
         if point == 20:
-            assert zoo.main(["train", "tiny"]) == 130
+            assert main(["train", "tiny"]) == 130
             assert "zoo train tiny --resume" in capsys.readouterr().err
         else:
             with pytest.raises(KeyboardInterrupt):
-                zoo.train("tiny", device="cpu", quiet=True, resume=True)
+                make("tiny", device="cpu", quiet=True, resume=True)
         assert folder.exists()
         assert not shipped.exists()
     at[0] = 1  # the training is through: not one more step is made
-    assert zoo.main(["train", "tiny", "--resume"]) == 0
+    assert main(["train", "tiny", "--resume"]) == 0
     assert shipped.read_bytes() == expected
     assert {**zoo.info("tiny"), "minutes": 0} == {**expected_card, "minutes": 0}
     assert not folder.exists()
     with pytest.raises(ValueError, match=r"expected a training checkpoint in .*tiny, found none"):
-        zoo.train("tiny", device="cpu", quiet=True, resume=True)
+        make("tiny", device="cpu", quiet=True, resume=True)
 
 
 def test_zoo_train_notices_other_settings(tiny_recipe, monkeypatch):
     at, _, _ = tiny_recipe
     at[0] = 20
     with pytest.raises(KeyboardInterrupt):
-        zoo.train("tiny", device="cpu", quiet=True)
+        make("tiny", device="cpu", quiet=True)
     recipe = RECIPES["tiny"]
     monkeypatch.setitem(RECIPES, "tiny", Recipe(recipe.build, recipe.train, recipe.score, {"noise": 0.2}))
     with pytest.raises(ValueError, match=r"expected noise = 0\.2, found 0\.1"):
-        zoo.train("tiny", device="cpu", quiet=True, resume=True)
+        make("tiny", device="cpu", quiet=True, resume=True)
 
 
 def test_time_before_the_interruption_counts(tmp_path):
@@ -478,7 +478,7 @@ def test_time_before_the_interruption_counts(tmp_path):
         run(vae, tmp_path, at=20)
     checkpoint = Snapshot(tmp_path / "1.safetensors")
     checkpoint.save({**checkpoint.load(), "seconds": 3600.0})
-    rt = Runtime("gpu", "cpu", checkpoints=Snapshots(tmp_path, {"recipe": "vae"}, resume=True))
+    rt = Runtime("gpu", "cpu", snapshots=Snapshots(tmp_path, {"recipe": "vae"}, resume=True))
     model, loss = vae(rt)
     batches = Stream(images(rt), batch=BATCH, generator=rt.generator(1))
     fit(rt, model, batches, loss, images=480, batch=BATCH, lr=0.02, clip=1.0, what="tiny", quiet=True)

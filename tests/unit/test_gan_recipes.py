@@ -51,7 +51,7 @@ def test_progress_is_resumed_with_the_rest(gan, tmp_path, monkeypatch):
 
     def run(folder, resume=False, stop=None):
         rt = Runtime(
-            "gpu", "cpu", seed=0, checkpoints=Snapshots(tmp_path / folder, {"recipe": "t"}, resume=resume)
+            "gpu", "cpu", seed=0, snapshots=Snapshots(tmp_path / folder, {"recipe": "t"}, resume=resume)
         )
         model = rt.place(GAN(GANConfig(width=2, latent=3, normalise=False)))
         watch = gans.Progress(model, 320)

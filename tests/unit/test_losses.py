@@ -661,7 +661,7 @@ def test_bad_input_is_named(call, error, says):
 def test_losses_and_objectives_go_to_other_processes():
     import pickle
 
-    from course_lib import adversarial
+    from course_lib.gans import losses
 
     for name, loss in losses.LOSSES.items():
         assert loss.name == name

@@ -152,7 +152,7 @@ def test_training_points_leaves_the_readers_random_numbers_and_checkpoints_alone
     from course_lib.training.resume import Snapshots
 
     kept = Snapshots(tmp_path, {"recipe": "t"})
-    rt = Runtime("gpu", "cpu", seed=0, checkpoints=kept)
+    rt = Runtime("gpu", "cpu", seed=0, snapshots=kept)
     x = ring(64)[0]
     torch.manual_seed(5)
     expected = torch.rand(3)

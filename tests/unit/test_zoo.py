@@ -34,7 +34,7 @@ def data_copy(tmp_path, monkeypatch):
 
 def test_digit_classifier_keeps_its_promise():
     """At least 99.3 % on the test set, and exactly what its card says (verify would raise)."""
-    scores = zoo.verify("digit_classifier")
+    scores = verify("digit_classifier")
     assert scores["test accuracy"]["value"] >= 0.993
     assert scores["test accuracy"]["n"] == 10_000
 
@@ -47,7 +47,7 @@ def test_verify_notices_a_false_claim(data_copy):
     data.record_checksum("checkpoints/digit_classifier.json", origin="test", licence="test")
     shutil.copytree(_real_mnist(), data_copy / "mnist")
     with pytest.raises(ValueError, match=r"recorded as 0\.9990"):
-        zoo.verify("digit_classifier")
+        verify("digit_classifier")
 
 
 def _real_mnist():
@@ -137,12 +137,12 @@ def test_training_writes_both_files_and_what_is_written_loads(data_copy, monkeyp
         return {"share": proportion(float((model(torch.zeros(1, 1, 28, 28)) > 0).double().mean()), 10)}
 
     monkeypatch.setitem(RECIPES, "tiny", Recipe(RECIPES["digit_classifier"].build, train_tiny, score))
-    card = zoo.train("tiny", device="cpu", quiet=True)
+    card = make("tiny", device="cpu", quiet=True)
     assert card["recipe"].endswith(".train_tiny")
     assert card["architecture"] == "course_lib.classifiers.DigitCNN"
     assert card["seed"] == 0
     assert zoo.info("tiny") == json.loads(json.dumps(card))
-    assert zoo.verify("tiny") == card["scores"]
+    assert verify("tiny") == card["scores"]
     assert not zoo.load("tiny").training
 
 
@@ -175,17 +175,17 @@ def test_verify_allows_for_rounding_whatever_the_size_of_a_score(
     build = RECIPES["digit_classifier"].build
     tiny = Recipe(build, lambda rt, quiet: (DigitCNN(), {}), score)
     monkeypatch.setitem(RECIPES, "tiny", tiny)
-    zoo.train("tiny", device="cpu", quiet=True)
+    make("tiny", device="cpu", quiet=True)
     for value in within:
         current[0] = value
-        assert zoo.verify("tiny")["score"]["value"] == value
+        assert verify("tiny")["score"]["value"] == value
     for value in beyond:
         current[0] = value
         with pytest.raises(ValueError, match=r"'tiny': score is recorded as .* but these weights give"):
-            zoo.verify("tiny")
+            verify("tiny")
     monkeypatch.setitem(RECIPES, "tiny", Recipe(build, tiny.train, lambda model: {}))
     with pytest.raises(ValueError, match="weights give nan"):
-        zoo.verify("tiny")
+        verify("tiny")
 
 
 def test_scores_are_listed_with_the_digits_that_their_interval_leaves(data_copy, monkeypatch, capsys):
@@ -199,13 +199,13 @@ def test_scores_are_listed_with_the_digits_that_their_interval_leaves(data_copy,
     }
     tiny = Recipe(RECIPES["digit_classifier"].build, lambda rt, quiet: (DigitCNN(), {}), lambda model: scores)
     monkeypatch.setitem(RECIPES, "tiny", tiny)
-    assert zoo.main(["list"]) == 0
+    assert main(["list"]) == 0
     assert (
         "tiny: not trained yet; train it with: python -m course_lib.zoo train tiny\n"
         in capsys.readouterr().out
     )
-    zoo.train("tiny", device="cpu", quiet=True)
-    assert zoo.main(["list"]) == 0
+    make("tiny", device="cpu", quiet=True)
+    assert main(["list"]) == 0
     listed = capsys.readouterr().out
     assert "digit_classifier: test accuracy 0.9963 ± 0.0012 (n = 10,000)\n" in listed
     assert (
@@ -270,7 +270,7 @@ def test_balanced_subset_is_balanced_and_refuses_the_impossible():
 
 @pytest.mark.parametrize("command", ["train", "verify", "record"])
 def test_an_unknown_name_is_one_line_on_stderr(command, capsys):
-    assert zoo.main([command, "stylegan9"]) == 1
+    assert main([command, "stylegan9"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert said.count("\n") == 1
@@ -283,7 +283,7 @@ def test_a_data_folder_that_cannot_be_written_is_told_of_before_the_training(dat
     monkeypatch.setitem(RECIPES, "tiny", Recipe(RECIPES["digit_classifier"].build, never, never))
     shutil.rmtree(data_copy / "checkpoints")
     (data_copy / "checkpoints").write_text("no folder")
-    assert zoo.main(["train", "tiny"]) == 1
+    assert main(["train", "tiny"]) == 1
     assert "expected to be able to write the trained weights" in capsys.readouterr().err
 
 
@@ -292,13 +292,13 @@ def test_ctrl_c_advises_to_resume_only_what_can_be_resumed(data_copy, monkeypatc
     from course_lib.training.resume import Snapshot
 
     def interrupted(rt, quiet):
-        checkpoint = rt.checkpoints.next()
+        checkpoint = rt.snapshots.next()
         if kept:
             Snapshot(checkpoint.path).save({"step": 1})
         raise KeyboardInterrupt
 
     monkeypatch.setitem(RECIPES, "tiny", Recipe(RECIPES["digit_classifier"].build, interrupted, interrupted))
-    assert zoo.main(["train", "tiny"]) == 130
+    assert main(["train", "tiny"]) == 130
     said = capsys.readouterr().err
     assert ("--resume" in said) == kept
     assert ("nothing was kept yet; start anew" in said) != kept

@@ -1,21 +1,15 @@
-"""The leaderboard: its page, its tables, and whether it is up to date (chapter 15).
-
-``python -m course_lib.leaderboard`` scores what has changed since the last record (`course_lib.leaderboard.record`),
-writes ``data/records/leaderboard.json``, and from it the page ``book/leaderboard.md``. With ``--all`` every row is
-scored anew, as after a change of a metric. The book's build fails where `defects` finds any.
-"""
+"""The leaderboard's page, its tables, and whether they are up to date (chapter 15)."""
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from course_lib import checks, data, zoo
-from course_lib.leaderboard.record import BOARDS, REAL
+from course_lib.leaderboard.boards import BOARDS
+from course_lib.leaderboard.record import REAL
 from course_lib.leaderboard.record import defects as record_defects
 from course_lib.metrics.result import with_interval
 
@@ -232,30 +226,6 @@ def best(of_board: Mapping[str, Row], column: Column) -> list[str]:
     return [n for n in names if badness(n) - badness(winner) <= math.hypot(half(n), half(winner))]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Bring record and page up to date, or with ``--check`` say what is not."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--all", action="store_true", help="score every row anew, not only those that changed"
-    )
-    parser.add_argument("--check", action="store_true", help="only say what is out of date")
-    options = parser.parse_args(arguments)
-    return zoo.spoken(lambda: _run(options))
-
-
-def _run(options: argparse.Namespace) -> int:
-    if options.check:
-        found = defects()
-        print("\n".join(found) or "the leaderboard is up to date")
-        return int(bool(found))
-    data.require_writable(page_path().parent, "the page")
-    if options.all:
-        (data.data_folder() / "records" / "leaderboard.json").unlink(missing_ok=True)
-    data.write_atomically(page_path(), page(zoo.record("leaderboard")).encode())
-    print(f"wrote {page_path()}")
-    return 0
-
-
 def _label(card: Mapping[str, Any]) -> str:
     return next(board["rows"][REAL]["label"] for board in card["boards"].values())
 
@@ -311,7 +281,3 @@ def _markdown(lines: Sequence[Sequence[str]]) -> str:
     head, *body = lines
     ruler = ["---", *["---:"] * (len(head) - 1)] if len(head) != 2 else ["---", "---"]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, ruler, *body))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

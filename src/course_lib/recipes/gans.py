@@ -22,7 +22,7 @@ HALF_LIFE = 10_000  # of a weight in the average, in images
 DIGITS = {"normalise": False, "refine": 2}  # the networks of DCGAN, WGAN and WGAN-GP on digits
 CRITICS = {  # (clip, discs): learning rates of generator and critic, and critic steps
     (True, False): ((1.5e-4, 1.5e-4), 5),
-    (False, False): ((1e-3, 1e-3), 2),
+    (False, False): ((1e-3, 1e-3), 1),
     (True, True): ((1e-3, 3e-4), 5),
     (False, True): ((1e-3, 1e-3), 2),
 }
@@ -214,7 +214,7 @@ def score_avatars(gan: GAN, n: int = 2_000) -> dict[str, Score]:
     }
 
 
-_DIGITS = {"images": 720_000}
+_DIGITS = {"images": 1_200_000}
 _CRITICS = {**_DIGITS, "refine": DIGITS["refine"]}
 _DISCS = {"discs": True, "images": 480_000, "decay": 0.5, "width": 8, "widest": 64}
 RECIPES = {

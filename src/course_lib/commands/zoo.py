@@ -1,0 +1,177 @@
+"""The command line of the models and experiments that come with the course: ``python -m course_lib.zoo``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from course_lib import experiments, recipes, zoo
+from course_lib.commands import spoken
+from course_lib.metrics import with_interval
+from course_lib.recipes.making import training_folder
+from course_lib.training.resume import Snapshots
+from course_lib.training.runtime import BUDGETS, PRECISIONS
+
+EPILOG = """\
+examples:
+  python -m course_lib.zoo list
+  python -m course_lib.zoo train wgan_gp_mnist
+  python -m course_lib.zoo train wgan_gp_mnist --resume          go on after an interruption
+  python -m course_lib.zoo train dcgan_mnist --budget smoke --out /tmp/try     does it run here at all?
+  python -m course_lib.zoo train dcgan_mnist --out /content/drive/MyDrive/course
+  torchrun --nproc-per-node 2 -m course_lib.zoo train wgan_gp_mnist   one model on two GPUs
+
+exit status: 0 done, 1 an error that one line explains, 2 a mistyped command, 130 after Ctrl-C
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """List, train, verify, record, export; returns 0, 1 after an error that one line explains, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog=zoo.COMMAND,
+        description="The trained models of the course, and the experiments that are too long for a page.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="all models, with their scores")
+    train = commands.add_parser(
+        "train", help="train one from scratch; images per second and time left are shown"
+    )
+    train.add_argument("name", help="as in the list")
+    train.add_argument("--resume", action="store_true", help="go on where the last run was interrupted")
+    train.add_argument(
+        "--budget",
+        choices=BUDGETS,
+        default="gpu",
+        help=(
+            "gpu (the default): in full, as the shipped ones; cpu: a tenth of the images; smoke: a few minibatches, "
+            "to see that it runs; the last two need --out"
+        ),
+    )
+    train.add_argument("--device", help="cuda, mps or cpu; by default the best there is")
+    train.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help=("fast: half precision where the GPU is faster in it"),
+    )
+    train.add_argument(
+        "--accumulate",
+        type=int,
+        default=1,
+        metavar="K",
+        help=("work on a minibatch in K parts, for GPUs with little memory"),
+    )
+    train.add_argument("--compile", action="store_true", help="let torch.compile translate what it can")
+    train.add_argument(
+        "--device-noise", action="store_true", help="draw noise on the GPU: faster, other numbers"
+    )
+    train.add_argument(
+        "--out",
+        type=Path,
+        help=(
+            "folder for the weights and for what an interrupted run goes on from; "
+            "else the course's data and cache folders"
+        ),
+    )
+    verify = commands.add_parser("verify", help="compute the recorded scores again")
+    verify.add_argument("names", nargs="*", metavar="NAME", help="by default all")
+    record = commands.add_parser("record", help="run an experiment that is too long for a page")
+    record.add_argument("name", help=", ".join(sorted(experiments.EXPERIMENTS)))
+    record.add_argument("--resume", action="store_true", help="go on where the last run was interrupted")
+    record.add_argument("--device", help="cuda, mps or cpu; by default the best there is")
+    export = commands.add_parser(
+        "export", help="write a model for programs that have PyTorch, but not this course"
+    )
+    export.add_argument("name", help="as in the list")
+    export.add_argument("--out", type=Path, help="the file; by default NAME.pt2 in this folder")
+    options = parser.parse_args(arguments)
+    if options.command == "train" and options.budget != "gpu" and options.out is None:
+        parser.error(
+            "train: a shorter training does not replace a shipped model; say where to write it with --out"
+        )
+    return spoken(lambda: COMMANDS[options.command](options))
+
+
+def _list(options: argparse.Namespace) -> int:
+    trained = zoo.names()
+    for name in sorted({*trained, *recipes.RECIPES}):
+        if name in trained:
+            print(f"{name}: {_shown(zoo.info(name)['scores'])}")
+        else:
+            print(f"{name}: not trained yet; train it with: {zoo.COMMAND} train {name}")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    def run() -> dict[str, Any]:
+        return recipes.make(
+            options.name,
+            resume=options.resume,
+            out=options.out,
+            budget=options.budget,
+            device=options.device,
+            precision=options.precision,
+            accumulate=options.accumulate,
+            compile=options.compile,
+            device_noise=options.device_noise,
+        )
+
+    return _interruptible(options, training_folder(options.name, options.out), run)
+
+
+def _record(options: argparse.Namespace) -> int:
+    def run() -> dict[str, Any]:
+        return experiments.record(options.name, resume=options.resume, device=options.device)
+
+    return _interruptible(options, experiments.folder(options.name), run)
+
+
+def _interruptible(options: argparse.Namespace, folder: Path, run: Callable[[], dict[str, Any]]) -> int:
+    """Print what `run` gives; after Ctrl-C say how to go on."""
+    try:
+        card = run()
+    except KeyboardInterrupt:
+        out = f" --out {options.out}" if getattr(options, "out", None) else ""
+        again = f"{zoo.COMMAND} {options.command} {options.name}{out}"
+        kept = Snapshots(folder, {}).kept()
+        print(
+            f"\nkept; go on with: {again} --resume"
+            if kept
+            else f"\nnothing was kept yet; start anew with: {again}",
+            file=sys.stderr,
+        )
+        return 130  # what a shell returns for Ctrl-C
+    if card:
+        print(json.dumps(card, indent=2))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    for name in options.names or zoo.names():
+        print(f"{name}: {_shown(recipes.verify(name))}", flush=True)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    path = options.out or Path(f"{options.name}.pt2")
+    inputs = recipes.export(options.name, path)
+    print(
+        f"wrote {path}; use it with: torch.export.load({str(path)!r}).module()(x), x: {inputs}, N at least 2"
+    )
+    return 0
+
+
+def _shown(scores: Mapping[str, Mapping[str, Any]]) -> str:
+    return ", ".join(
+        f"{key} {with_interval(score['value'], score['ci95'])} (n = {score['n']:,})"
+        for key, score in scores.items()
+    )
+
+
+COMMANDS = {"list": _list, "train": _train, "verify": _verify, "record": _record, "export": _export}
