@@ -12,9 +12,11 @@ from course_lib import data, features, metrics, training, vae, zoo
 from course_lib.autoencoders import PCA, ProbabilisticPCA, principal_angles
 from course_lib.classifiers import GaussianClassifier
 from course_lib.disentanglement import mutual_information_gap
+from course_lib.gans import losses
+from course_lib.leaderboard.boards import BOARDS, Sets, class_entropy
+from course_lib.leaderboard.entries import ENTRIES
 from course_lib.real_or_generated import Panel
 from course_lib.recipes.discs import nearest_disc
-from course_lib.leaderboard.record import BOARDS, ENTRIES, Sets, class_entropy
 from course_lib.vq import perplexity
 
 On = Callable[[Any], Any]
@@ -140,7 +142,7 @@ def test_the_panel_takes_pictures_from_the_device(kind):
 def test_a_row_of_the_leaderboard_can_be_scored_with_the_model_on_the_device(name, kind, monkeypatch):
     entry = ENTRIES[name]
     board, n = BOARDS[entry.board], 200
-    monkeypatch.setattr("course_lib.leaderboard.record.FITTED", 300)
+    monkeypatch.setattr("course_lib.leaderboard.entries.FITTED", 300)
     x = entry.sampler(*(zoo.load(weights, kind) for weights in entry.weights))(n, seeded())
     real, _ = board.real(n)
     with torch.no_grad():

@@ -10,9 +10,10 @@ import warnings
 import pytest
 import torch
 
-from course_lib import data, evaluation, precision, zoo
-from course_lib.recipes import RECIPES, duelling, fitting
-from course_lib.training import Runtime
+from course_lib import data, evaluation, precision
+from course_lib.commands.zoo import main
+from course_lib.recipes import RECIPES, verify
+from course_lib.training import Runtime, duelling, fitting
 from tests.accelerator import small
 
 SHORT = {"epochs": 1, "images": small.FEW, "faces": small.FEW}

@@ -6,10 +6,11 @@ import torch
 from course_lib import data, metrics, vae, zoo
 from course_lib.autoencoders import PCA, ProbabilisticPCA, principal_angles
 from course_lib.classifiers import GaussianClassifier
+from course_lib.data.subsets import balanced_subset
 from course_lib.disentanglement import mutual_information
 from course_lib.gans import GAN, GANConfig
 from course_lib.precision import course_defaults, float64
-from course_lib.recipes import balanced_subset, random_affine
+from course_lib.recipes import random_affine
 from course_lib.recipes.autoencoders import random_mirror
 from course_lib.recipes.avatars import imperfect
 from course_lib.recipes.discs import nearest_disc

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from course_lib.data import Stream
+from course_lib.gans import GAN, GANConfig
 from course_lib.gans.losses import (
     Loss,
     clipped_share,
@@ -22,11 +24,9 @@ from course_lib.gans.losses import (
     saturating,
     wasserstein,
 )
-from course_lib.training.resume import Snapshot, Snapshots
-from course_lib.data import Stream
-from course_lib.gans import GAN, GANConfig
-from course_lib.training.duelling import DiscriminatorWon, duel
 from course_lib.training import Runtime, TrainingDiverged
+from course_lib.training.duelling import DiscriminatorWon, duel
+from course_lib.training.resume import LastTwo, Snapshot, Snapshots
 from tests.unit.proof import generator, rejects
 
 N, BATCH = 22, 4
@@ -361,7 +361,7 @@ def test_a_generator_finds_the_data(seed):
 # ---- resuming
 
 
-ROUNDS = 40  # a checkpoint every second round
+ROUNDS = 40  # a snapshot every second round
 SETTINGS = {
     "DCGAN": (BY_CLASS, {"loss": nonsaturating}),
     "WGAN-GP": (CRITIC, {"loss": wasserstein, "critics": 2, "penalties": [(gradient_penalty, 10.0)]}),
@@ -385,7 +385,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path, name)
                     resume=number > 0,
                     **{**settings, "loss": interrupted(settings["loss"], at)},
                 )
-        done = Snapshot(folder / "1.safetensors").load()["images_seen"]
+        done = LastTwo(folder / "1").load()["images_seen"]
         assert 0 < done < settings["images"]
         watched = []
         gan, again = run(
@@ -396,7 +396,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path, name)
         assert watched[0] > done  # it did go on, and did not start anew
 
 
-def test_keeping_checkpoints_changes_nothing(tmp_path):
+def test_keeping_snapshots_changes_nothing(tmp_path):
     assert same_weights(run()[0], run(folder=tmp_path)[0])
 
 
@@ -439,7 +439,7 @@ def test_divergence_is_reported_where_it_began(tmp_path, player, bad, at):
     assert caught.value.what == f"{player}'s loss"
     assert caught.value.images_seen == at * BATCH
     assert "\n" not in str(caught.value)
-    kept = at - 1  # rounds: a checkpoint after each
+    kept = at - 1  # rounds: a snapshot after each
     assert caught.value.kept_at == kept * BATCH
     if kept:
         weights = Snapshot(caught.value.snapshot).load()["parts"]["gan"]
@@ -527,7 +527,7 @@ def test_bad_input_is_named(changes, error, says):
 def test_what_cannot_be_resumed_is_refused_at_once(tmp_path):
     endless = itertools.repeat(images()[0][:BATCH])
     with contextlib.suppress(StopIteration):
-        run(batches=endless)  # without checkpoints any iterator will do
+        run(batches=endless)  # without snapshots any iterator will do
     with pytest.raises(TypeError, match=r"batches: expected an object with state_dict.*data\.Stream"):
         run(folder=tmp_path, batches=endless)
 

@@ -9,17 +9,19 @@ import torch
 from torch import nn
 
 from course_lib import zoo
-from course_lib.training.resume import Snapshot, Snapshots
+from course_lib.commands.zoo import main
 from course_lib.data import DataFileError, Stream
-from course_lib.recipes import RECIPES, Recipe, fit, fitting
-from course_lib.training import Runtime, TrainingDiverged, require_finite
+from course_lib.recipes import RECIPES, Recipe
+from course_lib.recipes import make as make_checkpoint
+from course_lib.training import Runtime, TrainingDiverged, fit, fitting, require_finite
+from course_lib.training.resume import LastTwo, Snapshot, Snapshots
 from course_lib.vq import VectorQuantizer
 
 N, BATCH, STEPS = (
     50,
     8,
     60,
-)  # a pass over the data is 6 batches and 2 images left out; a checkpoint every 3 steps
+)  # a pass over the data is 6 batches and 2 images left out; a snapshot every 3 steps
 
 
 class Interrupting:
@@ -110,14 +112,14 @@ def same_weights(a, b):
 
 @pytest.mark.parametrize("make", [autoencoder, vae, vq])
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path, make):
-    """Interrupted early, in the middle, just after a checkpoint, in the last step; and several times."""
+    """Interrupted early, in the middle, just after a snapshot, in the last step; and several times."""
     expected, _ = run(make)
     for points in ([5], [7], [34], [STEPS], [20, 20, 15]):
         folder, calls = tmp_path / str(points), 0
         for number, at in enumerate(points):
             with pytest.raises(KeyboardInterrupt):
                 run(make, folder, at=at, resume=number > 0)
-            calls = Snapshot(folder / "1.safetensors").load()["images_seen"] // BATCH
+            calls = LastTwo(folder / "1").load()["images_seen"] // BATCH
             assert sum(points[: number + 1]) - 4 * (number + 1) <= calls < sum(points[: number + 1])
         model, loss = run(make, folder, resume=True)
         assert loss.calls == STEPS - calls  # it did go on, and did not start anew
@@ -128,23 +130,23 @@ def test_the_quantizer_does_draw_after_the_interruption(tmp_path):
     """Otherwise the test above would prove nothing about revived codes."""
     with pytest.raises(KeyboardInterrupt):
         run(vq, tmp_path, at=40)
-    states = Snapshot(tmp_path / "1.safetensors").load()
+    states = LastTwo(tmp_path / "1").load()
     kept = dict(zip(states["plan"]["generators"], states["generators"]))["model.quantizer.generator"]
     model, _ = run(vq, tmp_path, resume=True)
     assert not torch.equal(model.quantizer.generator.get_state(), kept)
 
 
-def test_keeping_checkpoints_changes_nothing_and_time_makes_them_too(tmp_path, monkeypatch):
+def test_keeping_snapshots_changes_nothing_and_time_makes_them_too(tmp_path, monkeypatch):
     expected, _ = run(vae)
     assert same_weights(run(vae, tmp_path / "rare")[0], expected)
     monkeypatch.setattr(fitting, "SECONDS", 0.0)
     assert same_weights(run(vae, tmp_path / "often")[0], expected)
     with pytest.raises(KeyboardInterrupt):
-        run(vae, tmp_path / "often", at=3)  # a new run, too short for the first of its 20 regular checkpoints
+        run(vae, tmp_path / "often", at=3)  # a new run, too short for the first of its 20 regular snapshots
     assert Snapshot(tmp_path / "often" / "1.safetensors").load()["images_seen"] == 2 * BATCH
 
 
-def test_an_interrupted_write_costs_one_checkpoint_at_most(tmp_path, monkeypatch):
+def test_an_interrupted_write_costs_one_snapshot_at_most(tmp_path, monkeypatch):
     replace, writes = os.replace, []
 
     def interrupted_the_third_time(*paths):
@@ -157,7 +159,7 @@ def test_an_interrupted_write_costs_one_checkpoint_at_most(tmp_path, monkeypatch
         patch.setattr(os, "replace", interrupted_the_third_time)
         with pytest.raises(KeyboardInterrupt):
             run(autoencoder, tmp_path)
-    assert Snapshot(tmp_path / "1.safetensors").load()["images_seen"] == 6 * BATCH  # the second of them
+    assert LastTwo(tmp_path / "1").load()["images_seen"] == 6 * BATCH  # the second of them
     assert same_weights(run(autoencoder, tmp_path, resume=True)[0], run(autoencoder)[0])
 
 
@@ -233,7 +235,7 @@ def test_generators_that_are_not_the_same_are_noticed(tmp_path):
     run(fewer, tmp_path, resume=True)
 
 
-def test_a_truncated_checkpoint_is_not_resumed(tmp_path):
+def test_a_truncated_snapshot_is_not_resumed(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(vae, tmp_path, at=20)
     path = tmp_path / "1.safetensors"
@@ -244,7 +246,7 @@ def test_a_truncated_checkpoint_is_not_resumed(tmp_path):
 
 def test_what_cannot_be_resumed_is_refused_at_once(tmp_path):
     endless = iter(lambda: torch.zeros(BATCH, 1, 4, 4), None)
-    run(autoencoder, batches=endless)  # without checkpoints any iterator will do
+    run(autoencoder, batches=endless)  # without snapshots any iterator will do
     with pytest.raises(TypeError, match=r"batches: expected an object with state_dict.*data\.Stream"):
         run(autoencoder, tmp_path, batches=endless)
     with pytest.raises(ValueError, match="images must be a whole number >= 8"):
@@ -319,14 +321,14 @@ def test_divergence_is_reported_where_it_began_and_the_last_good_weights_stay(tm
 
 
 def test_the_last_steps_are_looked_at_and_kept_too(tmp_path):
-    """Those after the last regular look (at step 50) and after the last regular checkpoint (at step 60 of 61)."""
+    """Those after the last regular look (at step 50) and after the last regular snapshot (at step 60 of 61)."""
     with pytest.raises(TrainingDiverged, match="loss = nan at 480 images; start anew"):
         run(vae, wrap=spoilt_from(STEPS, lambda value: value * math.nan))
     run(vae, tmp_path, images=61 * BATCH)
-    assert Snapshot(tmp_path / "1.safetensors").load()["images_seen"] == 61 * BATCH
+    assert LastTwo(tmp_path / "1").load()["images_seen"] == 61 * BATCH
 
 
-def test_a_resumed_run_that_diverges_names_the_checkpoint_it_began_with(tmp_path):
+def test_a_resumed_run_that_diverges_names_the_snapshot_it_began_with(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(vae, tmp_path, at=20)
     before = (tmp_path / "1.safetensors").read_bytes()
@@ -369,7 +371,7 @@ def test_weights_that_are_spoilt_in_silence_are_not_kept(tmp_path):
 
 
 def test_losses_are_read_together_and_not_one_by_one(monkeypatch):
-    """Without checkpoints: 200 steps, and the processor waits for the device 4 times instead of 200 or 400."""
+    """Without snapshots: 200 steps, and the processor waits for the device 4 times instead of 200 or 400."""
     reads, cpu = [], torch.Tensor.cpu
     monkeypatch.setattr(torch.Tensor, "cpu", lambda x: reads.append(x.numel()) or cpu(x))
     run(autoencoder, images=200 * BATCH)
@@ -439,7 +441,7 @@ def tiny_recipe(tmp_path, monkeypatch):
 
 def test_zoo_train_resumes_and_clears_up(tiny_recipe, capsys):
     at, folder, shipped = tiny_recipe
-    expected_card = make("tiny", device="cpu", quiet=True)
+    expected_card = make_checkpoint("tiny", device="cpu", quiet=True)
     expected = shipped.read_bytes()
     assert not folder.exists()
     shipped.unlink()
@@ -450,7 +452,7 @@ def test_zoo_train_resumes_and_clears_up(tiny_recipe, capsys):
             assert "zoo train tiny --resume" in capsys.readouterr().err
         else:
             with pytest.raises(KeyboardInterrupt):
-                make("tiny", device="cpu", quiet=True, resume=True)
+                make_checkpoint("tiny", device="cpu", quiet=True, resume=True)
         assert folder.exists()
         assert not shipped.exists()
     at[0] = 1  # the training is through: not one more step is made
@@ -458,26 +460,26 @@ def test_zoo_train_resumes_and_clears_up(tiny_recipe, capsys):
     assert shipped.read_bytes() == expected
     assert {**zoo.info("tiny"), "minutes": 0} == {**expected_card, "minutes": 0}
     assert not folder.exists()
-    with pytest.raises(ValueError, match=r"expected a training checkpoint in .*tiny, found none"):
-        make("tiny", device="cpu", quiet=True, resume=True)
+    with pytest.raises(ValueError, match=r"expected a training snapshot in .*tiny, found none"):
+        make_checkpoint("tiny", device="cpu", quiet=True, resume=True)
 
 
 def test_zoo_train_notices_other_settings(tiny_recipe, monkeypatch):
     at, _, _ = tiny_recipe
     at[0] = 20
     with pytest.raises(KeyboardInterrupt):
-        make("tiny", device="cpu", quiet=True)
+        make_checkpoint("tiny", device="cpu", quiet=True)
     recipe = RECIPES["tiny"]
-    monkeypatch.setitem(RECIPES, "tiny", Recipe(recipe.build, recipe.train, recipe.score, {"noise": 0.2}))
+    monkeypatch.setitem(RECIPES, "tiny", Recipe(recipe.train, recipe.score, {"noise": 0.2}))
     with pytest.raises(ValueError, match=r"expected noise = 0\.2, found 0\.1"):
-        make("tiny", device="cpu", quiet=True, resume=True)
+        make_checkpoint("tiny", device="cpu", quiet=True, resume=True)
 
 
 def test_time_before_the_interruption_counts(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(vae, tmp_path, at=20)
-    checkpoint = Snapshot(tmp_path / "1.safetensors")
-    checkpoint.save({**checkpoint.load(), "seconds": 3600.0})
+    snapshot = Snapshot(tmp_path / "1.safetensors")
+    snapshot.save({**snapshot.load(), "seconds": 3600.0})
     rt = Runtime("gpu", "cpu", snapshots=Snapshots(tmp_path, {"recipe": "vae"}, resume=True))
     model, loss = vae(rt)
     batches = Stream(images(rt), batch=BATCH, generator=rt.generator(1))

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from course_lib import data, features, metrics
-from course_lib.gans.losses import Verdict, wasserstein
-from course_lib.training.resume import Snapshots
 from course_lib.gans import GAN, GANConfig
+from course_lib.gans.losses import Verdict, wasserstein
 from course_lib.recipes import discs, gans
-from course_lib.training.duelling import duel
 from course_lib.training import Runtime
+from course_lib.training.duelling import duel
+from course_lib.training.resume import Snapshots
 from tests.unit.proof import generator
 
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib.gans.losses import Objective, gradient_penalty, nonsaturating, wasserstein
 from course_lib.gans import GAN, GANConfig
+from course_lib.gans.losses import Objective, gradient_penalty, nonsaturating, wasserstein
 from tests.unit.proof import generator, rejects
 
 SMALL = GANConfig(resolution=8, latent=5, width=6)

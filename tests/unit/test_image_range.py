@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from course_lib import checks, data, features, metrics, show, training, vae, zoo
-from course_lib.gans import GAN, GANConfig
-from course_lib.recipes import duel, fit
-from course_lib.training import Runtime
+from course_lib.gans import GAN, GANConfig, losses
+from course_lib.training import Runtime, duel, fit
 from tests.unit.proof import generator
 
 UNIT = (data.mnist("test")[0][:200] + 1) / 2  # in [0, 1]

@@ -7,10 +7,12 @@ import re
 import pytest
 import torch
 
-from course_lib import leaderboard, zoo
-from course_lib.leaderboard import Column, best
-from course_lib.recipes import leaderboard as recipe
-from course_lib.leaderboard.record import BOARDS, ENTRIES, NO_GENERATOR, REAL
+from course_lib import metrics, zoo
+from course_lib.leaderboard import entries, page, record
+from course_lib.leaderboard.boards import BOARDS, class_entropy
+from course_lib.leaderboard.entries import ENTRIES, NO_GENERATOR, Entry
+from course_lib.leaderboard.page import Column, best
+from course_lib.leaderboard.record import REAL
 from course_lib.training import Runtime
 from tests.unit.proof import generator
 from tools import build_book
@@ -32,7 +34,7 @@ def row(label, weights, **values):
     }
 
 
-KEYS = {column.key for table in leaderboard.TABLES["digits"] for column in table.columns}
+KEYS = {column.key for table in page.TABLES["digits"] for column in table.columns}
 
 
 @pytest.fixture
@@ -41,14 +43,14 @@ def card():
     board = BOARDS["digits"]
     values = dict.fromkeys(KEYS, 2.0)
     rows = {
-        "vae_mnist_20": row("VAE", recipe._weights(board, ENTRIES["vae_mnist_20"]), **values),
-        "ppca": row("pPCA", recipe._weights(board, ENTRIES["ppca"]), **{**values, "frechet": 3.0}),
-        REAL: row("real, held out", recipe._weights(board, None), **{**values, "frechet": 0.1}),
+        "vae_mnist_20": row("VAE", record._weights(board, ENTRIES["vae_mnist_20"]), **values),
+        "ppca": row("pPCA", record._weights(board, ENTRIES["ppca"]), **{**values, "frechet": 3.0}),
+        REAL: row("real, held out", record._weights(board, None), **{**values, "frechet": 0.1}),
     }
     return {
         "hardware": "cpu",
         "no_generator": NO_GENERATOR,
-        "boards": {"digits": {**recipe.terms(board), "rows": rows}},
+        "boards": {"digits": {**record.terms(board), "rows": rows}},
     }
 
 
@@ -56,17 +58,17 @@ def card():
 def quick_probe(request, monkeypatch):
     """The real one takes seconds, and has its own test."""
     if "real_probe" not in request.fixturenames:
-        monkeypatch.setattr(recipe, "probe", lambda board: {"frechet": 1.0, "precision": 0.5})
+        monkeypatch.setattr(record, "probe", lambda board: {"frechet": 1.0, "precision": 0.5})
 
 
 @pytest.fixture
 def real_probe():
-    return recipe.probe
+    return record.probe
 
 
 @pytest.fixture
 def two_shipped(monkeypatch):
-    monkeypatch.setattr(recipe, "shipped", lambda *names: names in ((), ("vae_mnist_20",)))
+    monkeypatch.setattr(record, "shipped", lambda *names: names in ((), ("vae_mnist_20",)))
 
 
 # Nobody is missing
@@ -74,7 +76,7 @@ def two_shipped(monkeypatch):
 
 def test_the_leaderboard_is_up_to_date(real_probe):
     """If this fails: python -m course_lib.leaderboard."""
-    assert leaderboard.defects() == []
+    assert page.defects() == []
 
 
 def test_every_checkpoint_is_a_generator_or_has_a_reason():
@@ -82,66 +84,66 @@ def test_every_checkpoint_is_a_generator_or_has_a_reason():
     assert set(zoo.names()) == used | set(NO_GENERATOR)
     assert not set(ENTRIES) & set(NO_GENERATOR)
     assert all(len(reason) > 10 for reason in NO_GENERATOR.values())
-    assert {entry.board for entry in ENTRIES.values()} == set(BOARDS) == set(leaderboard.TABLES)
+    assert {entry.board for entry in ENTRIES.values()} == set(BOARDS) == set(page.TABLES)
 
 
 def test_a_new_checkpoint_must_be_classified(card, two_shipped, monkeypatch):
-    assert recipe.defects(card) == []
+    assert record.defects(card) == []
     names = zoo.names()
     monkeypatch.setattr(zoo, "names", lambda: [*names, "stylegan"])
-    assert recipe.defects(card) == [
-        "stylegan is neither among ENTRIES nor among NO_GENERATOR of course_lib/recipes/leaderboard.py"
+    assert record.defects(card) == [
+        "stylegan is neither among ENTRIES nor among NO_GENERATOR of course_lib/leaderboard/entries.py"
     ]
 
 
 def test_a_shipped_generator_without_a_row_is_found(card, two_shipped):
     del card["boards"]["digits"]["rows"]["vae_mnist_20"]
-    assert recipe.defects(card) == ["vae_mnist_20 is shipped, but not on the board of digits"]
+    assert record.defects(card) == ["vae_mnist_20 is shipped, but not on the board of digits"]
     card["boards"] = {}
-    assert len(recipe.defects(card)) == 2
+    assert len(record.defects(card)) == 2
 
 
 @pytest.mark.parametrize("whose", ["vae_mnist_20", "digit_classifier"])
 def test_a_row_of_other_weights_is_found(card, two_shipped, whose):
     """Other weights of the model, or of the judge."""
     card["boards"]["digits"]["rows"]["vae_mnist_20"]["weights"][whose] = "0" * 64
-    assert recipe.defects(card) == ["the row of vae_mnist_20 is that of other weights"]
+    assert record.defects(card) == ["the row of vae_mnist_20 is that of other weights"]
 
 
 @pytest.mark.parametrize("key", ["n", "n_matching", "seed"])
 def test_a_board_of_other_numbers_is_found(card, two_shipped, key):
     card["boards"]["digits"][key] += 1
-    assert f"was scored with {key} = " in recipe.defects(card)[0]
+    assert f"was scored with {key} = " in record.defects(card)[0]
 
 
 def test_a_changed_metric_is_found_and_rounding_is_not(card, two_shipped):
     probe = card["boards"]["digits"]["probe"]
-    probe.update(frechet=1.0 + 1e-3, precision=0.5 + 2 / recipe.PROBED)
-    assert recipe.defects(card) == []
+    probe.update(frechet=1.0 + 1e-3, precision=0.5 + 2 / record.PROBED)
+    assert record.defects(card) == []
     probe.update(frechet=1.02)
-    assert "was scored by another frechet" in recipe.defects(card)[0]
+    assert "was scored by another frechet" in record.defects(card)[0]
     probe.update(frechet=1.0, precision=0.6)
-    assert "was scored by another precision" in recipe.defects(card)[0]
+    assert "was scored by another precision" in record.defects(card)[0]
     del probe["precision"]
-    assert "was scored by another precision" in recipe.defects(card)[0]
+    assert "was scored by another precision" in record.defects(card)[0]
 
 
 def test_an_edited_page_is_found(card, two_shipped, monkeypatch, tmp_path):
     monkeypatch.setattr(zoo, "recorded", lambda name: card)
     path = tmp_path / "leaderboard.md"
-    monkeypatch.setattr(leaderboard, "page_path", lambda: path)
-    assert leaderboard.defects() == ["leaderboard.md is not what the record says"]
-    path.write_text(leaderboard.page(card), encoding="utf-8")
-    assert leaderboard.defects() == []
-    path.write_text(leaderboard.page(card).replace("2.00", "1.00"), encoding="utf-8")
-    assert leaderboard.defects() == ["leaderboard.md is not what the record says"]
+    monkeypatch.setattr(page, "page_path", lambda: path)
+    assert page.defects() == ["leaderboard.md is not what the record says"]
+    path.write_text(page.page(card), encoding="utf-8")
+    assert page.defects() == []
+    path.write_text(page.page(card).replace("2.00", "1.00"), encoding="utf-8")
+    assert page.defects() == ["leaderboard.md is not what the record says"]
 
 
 def test_the_build_stops_and_names_the_command(monkeypatch):
-    monkeypatch.setattr(leaderboard, "defects", lambda: ["dcgan is shipped, but not on the board"])
-    with pytest.raises(CourseError, match=rf"dcgan is shipped.*{leaderboard.COMMAND}"):
+    monkeypatch.setattr(page, "defects", lambda: ["dcgan is shipped, but not on the board"])
+    with pytest.raises(CourseError, match=rf"dcgan is shipped.*{page.COMMAND}"):
         build_book.check_leaderboard()
-    monkeypatch.setattr(leaderboard, "defects", list)
+    monkeypatch.setattr(page, "defects", list)
     build_book.check_leaderboard()
 
 
@@ -151,9 +153,9 @@ def test_the_build_stops_and_names_the_command(monkeypatch):
 @pytest.mark.parametrize("name", list(ENTRIES))
 def test_samplers_give_images_and_the_same_ones_for_a_seed(name):
     entry = ENTRIES[name]
-    if not recipe.shipped(*entry.weights):
+    if not record.shipped(*entry.weights):
         pytest.skip(f"{name} is not shipped yet")
-    sample = recipe._sampler(entry)
+    sample = entries.sampler(entry)
     with torch.no_grad():
         x, again = sample(3, generator(1)), sample(3, generator(1))
     colours, side = {"digits": (1, 28), "discs": (1, 64), "moving discs": (1, 32), "avatars": (3, 64)}[
@@ -172,7 +174,7 @@ def test_time_is_that_of_one_sample_and_threads_are_given_back():
         calls.append((n, torch.get_num_threads()))
         return torch.randn(n, 10, generator=g)
 
-    assert 0 < recipe.seconds_per_sample(sample, n=20, repeats=3) < 0.1
+    assert 0 < entries.seconds_per_sample(sample, n=20, repeats=3) < 0.1
     assert calls == [(20, 1)] * 4
     assert torch.get_num_threads() == before
 
@@ -182,9 +184,9 @@ def test_time_is_that_of_one_sample_and_threads_are_given_back():
 
 def test_class_entropy_in_cases_that_are_known():
     even = torch.eye(4).repeat(25, 1)
-    assert recipe.class_entropy(even, extractor="c").value == pytest.approx(math.log(4))
-    assert recipe.class_entropy(even, extractor="c").ci95 == pytest.approx(0, abs=1e-9)
-    assert recipe.class_entropy(torch.eye(4)[:1].repeat(9, 1), extractor="c").value == 0
+    assert class_entropy(even, extractor="c").value == pytest.approx(math.log(4))
+    assert class_entropy(even, extractor="c").ci95 == pytest.approx(0, abs=1e-9)
+    assert class_entropy(torch.eye(4)[:1].repeat(9, 1), extractor="c").value == 0
 
 
 def test_the_interval_of_class_entropy_covers():
@@ -193,7 +195,7 @@ def test_the_interval_of_class_entropy_covers():
     g = generator(3)
     for _ in range(400):
         y = torch.multinomial(share, 500, replacement=True, generator=g)
-        found = recipe.class_entropy(torch.nn.functional.one_hot(y, 3).double(), extractor="c")
+        found = class_entropy(torch.nn.functional.one_hot(y, 3).double(), extractor="c")
         hits += abs(found.value - truth) <= found.ci95
     assert 0.92 <= hits / 400 <= 0.98
 
@@ -203,7 +205,7 @@ def test_only_rows_of_other_weights_are_scored_again(monkeypatch):
 
     def scores(sets):
         scored.append(len(sets.x))
-        return {"frechet": recipe.metrics.mean("m", sets.g[:, 0])}
+        return {"frechet": metrics.mean("m", sets.g[:, 0])}
 
     board = BOARDS["digits"]._replace(
         n=4,
@@ -212,25 +214,25 @@ def test_only_rows_of_other_weights_are_scored_again(monkeypatch):
         features=lambda x: x.flatten(1),
         scores=scores,
     )
-    entry = recipe.Entry("digits", "grey", (), lambda: lambda n, g: torch.rand(n, 1, 28, 28, generator=g))
-    monkeypatch.setattr(recipe, "BOARDS", {"digits": board})
-    monkeypatch.setattr(recipe, "ENTRIES", {"grey": entry})
-    monkeypatch.setattr(recipe, "_last", dict)
-    first = recipe.record_leaderboard(Runtime("cpu", "cpu"), quiet=True)
+    entry = Entry("digits", "grey", (), lambda: lambda n, g: torch.rand(n, 1, 28, 28, generator=g))
+    monkeypatch.setattr(record, "BOARDS", {"digits": board})
+    monkeypatch.setattr(record, "ENTRIES", {"grey": entry})
+    monkeypatch.setattr(record, "_last", dict)
+    first = record.record_leaderboard(Runtime("cpu", "cpu"), quiet=True)
     rows = first["boards"]["digits"]["rows"]
     assert list(rows) == ["grey", REAL]
     assert len(scored) == 2
     assert rows["grey"]["scores"]["frechet"]["n"] == 4
     known = copy.deepcopy(first["boards"])
-    monkeypatch.setattr(recipe, "_last", lambda: known)
-    second = recipe.record_leaderboard(Runtime("cpu", "cpu"), quiet=True)
+    monkeypatch.setattr(record, "_last", lambda: known)
+    second = record.record_leaderboard(Runtime("cpu", "cpu"), quiet=True)
     assert len(scored) == 2
     assert second["boards"]["digits"]["rows"]["grey"]["scores"] == rows["grey"]["scores"]
     known["digits"]["rows"]["grey"]["weights"] = {"another": "0"}
-    recipe.record_leaderboard(Runtime("cpu", "cpu"), quiet=True)
+    record.record_leaderboard(Runtime("cpu", "cpu"), quiet=True)
     assert len(scored) == 3
     known["digits"]["n_matching"] += 1
-    recipe.record_leaderboard(Runtime("cpu", "cpu"), quiet=True)
+    record.record_leaderboard(Runtime("cpu", "cpu"), quiet=True)
     assert len(scored) == 5  # the board is another one now
 
 
@@ -256,10 +258,10 @@ def test_nearest_to_real_may_be_on_either_side():
 
 
 def test_the_page_shows_every_row_and_score(card):
-    text = leaderboard.page(card)
+    text = page.page(card)
     heads = [line for line in text.splitlines() if line.startswith("| model")]
-    assert len(heads) == len(leaderboard.TABLES["digits"]) + 1
-    for table in leaderboard.TABLES["digits"]:
+    assert len(heads) == len(page.TABLES["digits"]) + 1
+    for table in page.TABLES["digits"]:
         assert len(table.columns) <= 3  # or a telephone would have to scroll
         assert all(column.heading in text for column in table.columns)
     assert text.count("| VAE |") == text.count("| pPCA |") == len(heads)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from course_lib import metrics
+from course_lib.cards import full_name
+from course_lib.experiments import EXPERIMENTS, matching
 from course_lib.metrics.assignment import hungarian
-from course_lib.recipes import RECORDS, matching
 
 
 def pictures(n, seed=0):
@@ -20,7 +21,7 @@ def scored():
 
 
 def test_it_is_registered():
-    assert RECORDS["matching"] is matching.record_matching
+    assert EXPERIMENTS["matching"] == full_name(matching.record_matching)
 
 
 def test_there_is_a_number_for_every_source_size_and_repeat(scored):

@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from course_lib.gans.losses import nonsaturating, relativistic
+from course_lib.cards import full_name
 from course_lib.data import grid, grid_centres, ring
-from course_lib.recipes import RECORDS, toys
-from course_lib.gans.points import PointGAN, PointGANConfig, train_points
+from course_lib.experiments import EXPERIMENTS, grid_of_25
+from course_lib.gans import PointGAN, PointGANConfig
+from course_lib.gans.losses import nonsaturating, relativistic
+from course_lib.recipes import train_points
 from course_lib.training import Runtime
 from tests.unit.proof import generator
 
@@ -90,7 +92,11 @@ def test_points_of_another_dimension_are_named():
 def test_a_game_moves_the_samples_to_the_data():
     x = torch.randn(2_000, 2, generator=generator(1)) * 0.3 + torch.tensor([1.5, -1.0])
     cfg = PointGANConfig(width=32, depth=1)
-    settings = {"loss": relativistic, "lr": (5e-3, 5e-3), "penalties": ((toys.r1, 0.5), (toys.r2, 0.5))}
+    settings = {
+        "loss": relativistic,
+        "lr": (5e-3, 5e-3),
+        "penalties": ((grid_of_25.r1, 0.5), (grid_of_25.r2, 0.5)),
+    }
     gan = train_points(Runtime("gpu", "cpu"), x, cfg, steps=300, batch=64, betas=(0.0, 0.99), **settings)
     samples = gan.sample(2_000, generator(2))
     assert torch.allclose(samples.mean(0), torch.tensor([1.5, -1.0]), atol=0.15)
@@ -101,16 +107,16 @@ def test_a_game_moves_the_samples_to_the_data():
 
 
 def test_the_experiment_is_registered():
-    assert RECORDS["grid_of_25"] is toys.record_grid
+    assert EXPERIMENTS["grid_of_25"] == full_name(grid_of_25.record_grid)
 
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr(toys, "GRID", TINY)
-    monkeypatch.setattr(toys, "TRAINING", 512)
-    monkeypatch.setattr(toys, "SAMPLES", 200)
-    monkeypatch.setattr(toys, "SHOWN", 7)
-    return lambda: toys.record_grid(Runtime("gpu", "cpu"), True, steps=4, seeds=2, looks=2)
+    monkeypatch.setattr(grid_of_25, "GRID", TINY)
+    monkeypatch.setattr(grid_of_25, "TRAINING", 512)
+    monkeypatch.setattr(grid_of_25, "SAMPLES", 200)
+    monkeypatch.setattr(grid_of_25, "SHOWN", 7)
+    return lambda: grid_of_25.record_grid(Runtime("gpu", "cpu"), True, steps=4, seeds=2, looks=2)
 
 
 def test_a_record_holds_what_the_chapter_reads(short):
@@ -137,7 +143,7 @@ def test_both_games_have_the_same_networks_optimizers_and_data(short, monkeypatc
         calls.append((points, cfg, settings))
         return PointGAN(cfg)
 
-    monkeypatch.setattr(toys, "train_points", spy)
+    monkeypatch.setattr(grid_of_25, "train_points", spy)
     short()
     for (x, cfg, a), (y, other, b) in zip(calls[:2], calls[2:]):
         assert torch.equal(x, y) and cfg is other
@@ -148,7 +154,7 @@ def test_both_games_have_the_same_networks_optimizers_and_data(short, monkeypatc
     assert len(grid_centres()) == 25
 
 
-def test_training_points_leaves_the_readers_random_numbers_and_checkpoints_alone(tmp_path):
+def test_training_points_leaves_the_readers_random_numbers_and_snapshots_alone(tmp_path):
     from course_lib.training.resume import Snapshots
 
     kept = Snapshots(tmp_path, {"recipe": "t"})

@@ -1,4 +1,4 @@
-"""Training checkpoints: what goes in comes out, an interrupted write changes nothing, a broken file is named."""
+"""Training snapshots: what goes in comes out, an interrupted write changes nothing, a broken file is named."""
 
 import math
 import os
@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from course_lib import training
-from course_lib.training.resume import Snapshot, Snapshots, differences
 from course_lib.data import DataFileError
+from course_lib.training.resume import Snapshot, Snapshots, differences
 
 
 def equal(a, b):
@@ -51,17 +51,17 @@ def test_what_is_saved_comes_back_exactly(tmp_path):
         "a/b": torch.zeros(1),
         "a": {"b": torch.ones(1)},
     }
-    checkpoint = training.Snapshot(tmp_path / "new" / "folder" / "1.safetensors")
-    checkpoint.save(state)
-    assert equal(checkpoint.load(), state)
-    assert not equal(checkpoint.load(), {**state, "a": {"b": torch.zeros(1)}})  # `equal` can tell
+    snapshot = training.Snapshot(tmp_path / "new" / "folder" / "1.safetensors")
+    snapshot.save(state)
+    assert equal(snapshot.load(), state)
+    assert not equal(snapshot.load(), {**state, "a": {"b": torch.zeros(1)}})  # `equal` can tell
 
 
 def test_a_slice_is_saved_without_what_surrounds_it(tmp_path):
     """And comes back dense: the strides of a slice describe memory that is not saved."""
-    checkpoint, whole = Snapshot(tmp_path / "x"), torch.arange(20.0).view(4, 5)
-    checkpoint.save({"slice": whole[:, :2], "repeated": torch.ones(1).expand(3)})
-    found = checkpoint.load()
+    snapshot, whole = Snapshot(tmp_path / "x"), torch.arange(20.0).view(4, 5)
+    snapshot.save({"slice": whole[:, :2], "repeated": torch.ones(1).expand(3)})
+    found = snapshot.load()
     assert torch.equal(found["slice"], whole[:, :2])
     assert torch.equal(found["repeated"], torch.ones(3))
     assert found["slice"].untyped_storage().nbytes() == 8 * 4
@@ -99,8 +99,8 @@ def test_the_file_is_plain_safetensors(tmp_path):
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
 def test_an_interrupted_write_leaves_the_older_file(tmp_path, monkeypatch, function):
-    checkpoint = Snapshot(tmp_path / "1.safetensors")
-    checkpoint.save({"x": torch.zeros(3)})
+    snapshot = Snapshot(tmp_path / "1.safetensors")
+    snapshot.save({"x": torch.zeros(3)})
 
     def interrupt(*arguments):
         raise KeyboardInterrupt
@@ -108,30 +108,30 @@ def test_an_interrupted_write_leaves_the_older_file(tmp_path, monkeypatch, funct
     with monkeypatch.context() as patch:
         patch.setattr(os, function, interrupt)
         with pytest.raises(KeyboardInterrupt):
-            checkpoint.save({"x": torch.ones(3)})
-    assert torch.equal(checkpoint.load()["x"], torch.zeros(3))
+            snapshot.save({"x": torch.ones(3)})
+    assert torch.equal(snapshot.load()["x"], torch.zeros(3))
     assert [path.name for path in tmp_path.iterdir()] == ["1.safetensors"]
 
 
 def test_a_loaded_state_outlives_the_next_save(tmp_path):
-    checkpoint = Snapshot(tmp_path / "1.safetensors")
-    checkpoint.save({"x": torch.zeros(1000)})
-    found = checkpoint.load()["x"]
-    checkpoint.save({"x": torch.ones(1000)})
+    snapshot = Snapshot(tmp_path / "1.safetensors")
+    snapshot.save({"x": torch.zeros(1000)})
+    found = snapshot.load()["x"]
+    snapshot.save({"x": torch.ones(1000)})
     assert torch.equal(found, torch.zeros(1000))
 
 
 def test_broken_and_foreign_files_are_refused_by_name(tmp_path):
     path = tmp_path / "1.safetensors"
-    checkpoint = Snapshot(path)
-    with pytest.raises(DataFileError, match=r"1\.safetensors: expected a training checkpoint, found no file"):
-        checkpoint.load()
-    checkpoint.save({"x": torch.arange(100.0), "lr": 0.125})
+    snapshot = Snapshot(path)
+    with pytest.raises(DataFileError, match=r"1\.safetensors: expected a training snapshot, found no file"):
+        snapshot.load()
+    snapshot.save({"x": torch.arange(100.0), "lr": 0.125})
     content = path.read_bytes()
     for length in (0, 5, 100, len(content) - 1):
         path.write_bytes(content[:length])
         with pytest.raises(DataFileError, match=r"1\.safetensors is truncated or no safetensors file"):
-            checkpoint.load()
+            snapshot.load()
     altered_tensor = content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]
     altered_number = content.replace(b"0.125", b"0.625")
     for other in (altered_tensor, altered_number):
@@ -140,13 +140,13 @@ def test_broken_and_foreign_files_are_refused_by_name(tmp_path):
         with pytest.raises(
             DataFileError, match=r"1\.safetensors is altered: expected sha256 \w{64}, found \w{64}"
         ):
-            checkpoint.load()
+            snapshot.load()
     path.write_bytes(safetensors.torch.save({"x": torch.ones(3)}))
-    with pytest.raises(DataFileError, match=r"1\.safetensors is no training checkpoint"):
-        checkpoint.load()
+    with pytest.raises(DataFileError, match=r"1\.safetensors is no training snapshot"):
+        snapshot.load()
     path.write_text("something else altogether")
     with pytest.raises(DataFileError, match="no safetensors file"):
-        checkpoint.load()
+        snapshot.load()
 
 
 @pytest.mark.parametrize(
@@ -159,9 +159,9 @@ def test_broken_and_foreign_files_are_refused_by_name(tmp_path):
     ],
 )
 def test_what_cannot_be_kept_is_refused_with_its_place(tmp_path, state, match):
-    checkpoint = Snapshot(tmp_path / "x")
+    snapshot = Snapshot(tmp_path / "x")
     with pytest.raises(TypeError, match=match):
-        checkpoint.save(state)
+        snapshot.save(state)
     assert not list(tmp_path.iterdir())
 
 
@@ -183,7 +183,7 @@ def test_a_run_numbers_its_loops_and_a_new_run_clears_the_folder_when_it_begins(
     (folder / "notes.txt").write_text("mine")
     new.remove()
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
-    with pytest.raises(ValueError, match=r"expected a training checkpoint in .*run, found none"):
+    with pytest.raises(ValueError, match=r"expected a training snapshot in .*run, found none"):
         Snapshots(folder, {}, resume=True)
 
 
@@ -213,19 +213,19 @@ def test_somebody_elses_safetensors_stay(tmp_path):
 
 def test_a_foreign_file_of_the_same_name_is_neither_deleted_nor_overwritten(tmp_path):
     safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "1.safetensors")
-    with pytest.raises(ValueError, match=r"1\.safetensors: expected none, or a training checkpoint"):
+    with pytest.raises(ValueError, match=r"1\.safetensors: expected none, or a training snapshot"):
         Snapshots(tmp_path, {}).next()
     assert (tmp_path / "1.safetensors").exists()
 
 
 def test_a_full_disk_is_named_with_the_file_and_what_to_do(tmp_path, monkeypatch):
-    checkpoint = Snapshot(tmp_path / "1.safetensors")
-    checkpoint.save({"step": 1})
+    snapshot = Snapshot(tmp_path / "1.safetensors")
+    snapshot.save({"step": 1})
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=r"No space left.*intact.*1\.safetensors"):
-        checkpoint.save({"step": 2})
-    assert checkpoint.load() == {"step": 1}
+        snapshot.save({"step": 2})
+    assert snapshot.load() == {"step": 1}

@@ -5,6 +5,7 @@ import torch
 from scipy.stats import spearmanr
 
 from course_lib import data, features, zoo
+from course_lib.autoencoders import PCA
 from course_lib.gans.losses import (
     Objective,
     clip_weights,
@@ -13,7 +14,7 @@ from course_lib.gans.losses import (
     interpolates,
     wasserstein,
 )
-from course_lib.autoencoders import PCA
+from course_lib.recipes import verify
 from course_lib.recipes.gans import CLIP
 from course_lib.training import batched
 from course_lib.vae import active_units, binarize, elbo

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_lib import data, features, metrics
-from course_lib.features.torchvision_weights import downloaded
 from course_lib.features.layers import named_layers
+from course_lib.features.torchvision_weights import downloaded
 from course_lib.metrics.images import RangeWarning
 
 models = pytest.importorskip("torchvision").models

@@ -7,16 +7,13 @@ import pytest
 import torch
 
 from course_lib import data, features, zoo
+from course_lib.cards import proportion
 from course_lib.classifiers import DigitCNN
-from course_lib.recipes import (
-    RECIPES,
-    RECORDS,
-    Recipe,
-    balanced_subset,
-    proportion,
-    random_affine,
-    train_small_cnn,
-)
+from course_lib.commands.zoo import main
+from course_lib.data.subsets import balanced_subset
+from course_lib.experiments import EXPERIMENTS
+from course_lib.experiments.learning_curve import train_small_cnn
+from course_lib.recipes import RECIPES, Recipe, make, random_affine, verify
 from course_lib.training import Runtime, accuracy
 
 
@@ -60,7 +57,7 @@ def test_every_checkpoint_and_record_has_its_recipe_and_a_small_file():
     folder = data.data_folder()
     shipped = {path.stem for path in (folder / "checkpoints").glob("*.safetensors")}
     assert shipped == set(RECIPES) == set(zoo.names())
-    assert {path.stem for path in (folder / "records").glob("*.json")} == set(RECORDS)
+    assert {path.stem for path in (folder / "records").glob("*.json")} == set(EXPERIMENTS)
     for path in (folder / "checkpoints").iterdir():
         assert path.stat().st_size <= 2.5e6
     for name in shipped:
@@ -136,10 +133,10 @@ def test_training_writes_both_files_and_what_is_written_loads(data_copy, monkeyp
     def score(model):
         return {"share": proportion(float((model(torch.zeros(1, 1, 28, 28)) > 0).double().mean()), 10)}
 
-    monkeypatch.setitem(RECIPES, "tiny", Recipe(RECIPES["digit_classifier"].build, train_tiny, score))
+    monkeypatch.setitem(RECIPES, "tiny", Recipe(train_tiny, score))
     card = make("tiny", device="cpu", quiet=True)
     assert card["recipe"].endswith(".train_tiny")
-    assert card["architecture"] == "course_lib.classifiers.DigitCNN"
+    assert card["architecture"] == "DigitCNN"
     assert card["seed"] == 0
     assert zoo.info("tiny") == json.loads(json.dumps(card))
     assert verify("tiny") == card["scores"]
@@ -172,8 +169,7 @@ def test_verify_allows_for_rounding_whatever_the_size_of_a_score(
     def score(model):
         return {"score": {"value": current[0], "ci95": 0.0, "n": n, "kind": kind}}
 
-    build = RECIPES["digit_classifier"].build
-    tiny = Recipe(build, lambda rt, quiet: (DigitCNN(), {}), score)
+    tiny = Recipe(lambda rt, quiet: (DigitCNN(), {}), score)
     monkeypatch.setitem(RECIPES, "tiny", tiny)
     make("tiny", device="cpu", quiet=True)
     for value in within:
@@ -183,7 +179,7 @@ def test_verify_allows_for_rounding_whatever_the_size_of_a_score(
         current[0] = value
         with pytest.raises(ValueError, match=r"'tiny': score is recorded as .* but these weights give"):
             verify("tiny")
-    monkeypatch.setitem(RECIPES, "tiny", Recipe(build, tiny.train, lambda model: {}))
+    monkeypatch.setitem(RECIPES, "tiny", Recipe(tiny.train, lambda model: {}))
     with pytest.raises(ValueError, match="weights give nan"):
         verify("tiny")
 
@@ -197,7 +193,7 @@ def test_scores_are_listed_with_the_digits_that_their_interval_leaves(data_copy,
         "perplexity": {"value": 76.3612, "ci95": 0.0, "n": 10_000},
         "single": {"value": 0.0012345678, "ci95": float("nan"), "n": 1},
     }
-    tiny = Recipe(RECIPES["digit_classifier"].build, lambda rt, quiet: (DigitCNN(), {}), lambda model: scores)
+    tiny = Recipe(lambda rt, quiet: (DigitCNN(), {}), lambda model: scores)
     monkeypatch.setitem(RECIPES, "tiny", tiny)
     assert main(["list"]) == 0
     assert (
@@ -280,7 +276,7 @@ def test_a_data_folder_that_cannot_be_written_is_told_of_before_the_training(dat
     def never(rt, quiet):
         raise AssertionError("trained although the result could not be written")
 
-    monkeypatch.setitem(RECIPES, "tiny", Recipe(RECIPES["digit_classifier"].build, never, never))
+    monkeypatch.setitem(RECIPES, "tiny", Recipe(never, never))
     shutil.rmtree(data_copy / "checkpoints")
     (data_copy / "checkpoints").write_text("no folder")
     assert main(["train", "tiny"]) == 1
@@ -297,7 +293,7 @@ def test_ctrl_c_advises_to_resume_only_what_can_be_resumed(data_copy, monkeypatc
             Snapshot(checkpoint.path).save({"step": 1})
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(RECIPES, "tiny", Recipe(RECIPES["digit_classifier"].build, interrupted, interrupted))
+    monkeypatch.setitem(RECIPES, "tiny", Recipe(interrupted, interrupted))
     assert main(["train", "tiny"]) == 130
     said = capsys.readouterr().err
     assert ("--resume" in said) == kept

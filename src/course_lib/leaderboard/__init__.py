@@ -5,6 +5,7 @@
 anew, as after a change of a metric. The book's build fails where `defects` finds any.
 """
 
-from course_lib.leaderboard.page import best, defects, page, page_path, record, rows
+from course_lib.leaderboard.page import COMMAND, best, defects, rows
+from course_lib.leaderboard.record import REAL
 
-__all__ = ["best", "defects", "page", "page_path", "record", "rows"]
+__all__ = ["COMMAND", "REAL", "best", "defects", "rows"]

@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from torch.nn.functional import avg_pool2d
 
 from course_lib import data
-from course_lib.metrics import assignment, matching, column_generation
+from course_lib.metrics import assignment, column_generation, matching
 from course_lib.metrics.matching import (
     IdenticalSets,
     cost_by_class,
@@ -140,7 +140,9 @@ def test_pricing_is_exact_whatever_the_costs(offset):
 def test_pricing_stops_at_rounding_errors_and_after_a_few_rounds(monkeypatch):
     """Costs over seven orders of magnitude: the solver's own errors are edges of negative reduced cost, for ever."""
     solved, simplex = [], column_generation._simplex
-    monkeypatch.setattr(column_generation, "_simplex", lambda *args: solved.append(len(args)) or simplex(*args))
+    monkeypatch.setattr(
+        column_generation, "_simplex", lambda *args: solved.append(len(args)) or simplex(*args)
+    )
     monkeypatch.setattr(column_generation, "SMALL", 300)
     column_generation._by_pricing(np.exp(2 * np.random.default_rng(0).standard_normal((801, 801))))
     assert len(solved) <= 9  # three sizes
