@@ -18,3 +18,10 @@ def rejects(check: Callable[[Any], object], wrong: Any) -> bool:
     with pytest.raises(AssertionError):
         check(wrong)
     return True
+
+
+def newest(folder, loop=1):
+    """The file of a loop's last snapshot."""
+    from course_lib.training.resume import Snapshot
+
+    return max(folder.glob(f"{loop}-?.safetensors"), key=lambda path: Snapshot(path).load()["number"])

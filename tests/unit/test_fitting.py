@@ -13,9 +13,10 @@ from course_lib.commands.zoo import main
 from course_lib.data import DataFileError, Stream
 from course_lib.recipes import RECIPES, Recipe
 from course_lib.recipes import make as make_checkpoint
-from course_lib.training import Runtime, TrainingDiverged, fit, fitting, require_finite
-from course_lib.training.resume import LastTwo, Snapshot, Snapshots
+from course_lib.training import Runtime, TrainingDiverged, fit, guard, require_finite
+from course_lib.training.resume import LastTwo, Snapshot, SnapshotDamaged, Snapshots
 from course_lib.vq import VectorQuantizer
+from tests.unit.proof import newest
 
 N, BATCH, STEPS = (
     50,
@@ -139,11 +140,11 @@ def test_the_quantizer_does_draw_after_the_interruption(tmp_path):
 def test_keeping_snapshots_changes_nothing_and_time_makes_them_too(tmp_path, monkeypatch):
     expected, _ = run(vae)
     assert same_weights(run(vae, tmp_path / "rare")[0], expected)
-    monkeypatch.setattr(fitting, "SECONDS", 0.0)
+    monkeypatch.setattr(guard, "SECONDS", 0.0)
     assert same_weights(run(vae, tmp_path / "often")[0], expected)
     with pytest.raises(KeyboardInterrupt):
         run(vae, tmp_path / "often", at=3)  # a new run, too short for the first of its 20 regular snapshots
-    assert Snapshot(tmp_path / "often" / "1.safetensors").load()["images_seen"] == 2 * BATCH
+    assert LastTwo(tmp_path / "often" / "1").load()["images_seen"] == 2 * BATCH
 
 
 def test_an_interrupted_write_costs_one_snapshot_at_most(tmp_path, monkeypatch):
@@ -208,13 +209,14 @@ wider.__name__ = "autoencoder"
 def test_another_run_is_not_resumed(tmp_path, make, changes, match):
     with pytest.raises(KeyboardInterrupt):
         run(autoencoder, tmp_path, at=20)
-    before = (tmp_path / "1.safetensors").read_bytes()
+    path = newest(tmp_path)
+    before = path.read_bytes()
     with pytest.raises(ValueError, match=match) as error:
         run(make, tmp_path, resume=True, **changes)
     assert "\n" not in str(error.value)
-    assert str(tmp_path / "1.safetensors") in str(error.value)
+    assert str(path) in str(error.value)
     assert "start anew without resuming" in str(error.value)
-    assert (tmp_path / "1.safetensors").read_bytes() == before
+    assert path.read_bytes() == before
 
 
 def test_generators_that_are_not_the_same_are_noticed(tmp_path):
@@ -238,10 +240,24 @@ def test_generators_that_are_not_the_same_are_noticed(tmp_path):
 def test_a_truncated_snapshot_is_not_resumed(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(vae, tmp_path, at=20)
-    path = tmp_path / "1.safetensors"
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(DataFileError, match=r"1\.safetensors is truncated"):
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(DataFileError, match=r"1-a\.safetensors is truncated"):
         run(vae, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-10], lambda b: b[:-9] + bytes([b[-9] ^ 4]) + b[-8:], lambda b: b""]
+)
+def test_of_a_damaged_snapshot_the_one_before_is_gone_on_from_with_a_notice(tmp_path, damage):
+    with pytest.raises(KeyboardInterrupt):
+        run(autoencoder, tmp_path, at=20)
+    path = newest(tmp_path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.warns(SnapshotDamaged, match=rf"{path.name} is (truncated|altered).*the other snapshot"):
+        model, loss = run(autoencoder, tmp_path, resume=True)
+    assert loss.calls == STEPS - 15  # the last snapshot was after step 18
+    assert same_weights(model, run(autoencoder)[0])
 
 
 def test_what_cannot_be_resumed_is_refused_at_once(tmp_path):
@@ -309,13 +325,13 @@ def test_divergence_is_reported_where_it_began_and_the_last_good_weights_stay(tm
         assert error.snapshot is None
         assert not list(tmp_path.glob("*"))
         return
-    assert error.snapshot == tmp_path / "1.safetensors"
+    assert error.snapshot == newest(tmp_path)
     assert f"at {kept_at * BATCH:,} images, is {error.snapshot}" in str(error)
     state = Snapshot(error.snapshot).load()
     assert state["images_seen"] == error.kept_at == kept_at * BATCH
     weights = state["parts"]["model"]
     assert all(torch.equal(weights[key], history[kept_at][key]) for key in weights)
-    tensors = dict(fitting._tensors(state["parts"]))
+    tensors = dict(guard._tensors(state["parts"]))
     assert sum("exp_avg" in name for name in tensors) == 4
     assert all(bool(x.isfinite().all()) for x in tensors.values() if x.is_floating_point())
 
@@ -331,12 +347,13 @@ def test_the_last_steps_are_looked_at_and_kept_too(tmp_path):
 def test_a_resumed_run_that_diverges_names_the_snapshot_it_began_with(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(vae, tmp_path, at=20)
-    before = (tmp_path / "1.safetensors").read_bytes()
+    path = newest(tmp_path)
+    before = path.read_bytes()
     with pytest.raises(
         TrainingDiverged, match=r"loss = nan at 152 images; .* at 144 images, is .*; to resume it"
     ):
         run(vae, tmp_path, resume=True, wrap=spoilt_from(1, lambda value: value * math.nan))
-    assert (tmp_path / "1.safetensors").read_bytes() == before
+    assert path.read_bytes() == before
 
 
 def test_after_a_divergence_the_kept_weights_can_be_trained_on(tmp_path):
@@ -430,7 +447,7 @@ def tiny_recipe(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return {"weight": {"value": model.weight.sum().item(), "ci95": 0.0, "n": 16}}
 
-    recipe = Recipe(lambda config: nn.Linear(16, 4), train_tiny, score, {"noise": 0.1})
+    recipe = Recipe(train_tiny, score, {"noise": 0.1})
     monkeypatch.setitem(RECIPES, "tiny", recipe)
     return (
         at,
@@ -478,7 +495,7 @@ def test_zoo_train_notices_other_settings(tiny_recipe, monkeypatch):
 def test_time_before_the_interruption_counts(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(vae, tmp_path, at=20)
-    snapshot = Snapshot(tmp_path / "1.safetensors")
+    snapshot = Snapshot(newest(tmp_path))
     snapshot.save({**snapshot.load(), "seconds": 3600.0})
     rt = Runtime("gpu", "cpu", snapshots=Snapshots(tmp_path, {"recipe": "vae"}, resume=True))
     model, loss = vae(rt)

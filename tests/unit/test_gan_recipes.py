@@ -9,7 +9,7 @@ from course_lib import data, features, metrics
 from course_lib.gans import GAN, GANConfig
 from course_lib.gans.losses import Verdict, wasserstein
 from course_lib.recipes import discs, gans
-from course_lib.training import Runtime
+from course_lib.training import EMA, Runtime
 from course_lib.training.duelling import duel
 from course_lib.training.resume import Snapshots
 from tests.unit.proof import generator
@@ -27,7 +27,7 @@ def gan():
 
 
 def test_progress_averages_the_gap_between_marks_and_measures_the_same_codes(gan):
-    progress = gans.Progress(gan, images=20 * gans.MARKS)  # a mark every 20 images
+    progress = gans.Progress(gan, 20 * gans.MARKS, EMA(gan.G, 100))  # a mark every 20 images
     for seen, gap in ((10, 1.0), (20, 3.0), (30, 5.0), (40, 9.0)):
         progress(seen, verdict(gap))
     first, second = progress.rows
@@ -54,7 +54,8 @@ def test_progress_is_resumed_with_the_rest(gan, tmp_path, monkeypatch):
             "gpu", "cpu", seed=0, snapshots=Snapshots(tmp_path / folder, {"recipe": "t"}, resume=resume)
         )
         model = rt.place(GAN(GANConfig(width=2, latent=3, normalise=False)))
-        watch = gans.Progress(model, 320)
+        average = EMA(model.G, 100)
+        watch = gans.Progress(model, 320, average)
         state = {"watch": watch}
 
         class Watch:
@@ -67,7 +68,7 @@ def test_progress_is_resumed_with_the_rest(gan, tmp_path, monkeypatch):
 
         stream = data.Stream(x, batch=8, generator=rt.generator(1))
         settings = {"loss": wasserstein, "images": 320, "batch": 8, "lr": (1e-3, 1e-3)}
-        duel(rt, model, stream, what="t", quiet=True, watch=Watch(), **settings)
+        duel(rt, model, stream, what="t", quiet=True, average=average, watch=Watch(), **settings)
         return state["watch"].rows
 
     whole = run("one")

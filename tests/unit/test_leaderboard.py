@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from course_lib import metrics, zoo
+from course_lib import leaderboard, metrics, zoo
 from course_lib.leaderboard import entries, page, record
 from course_lib.leaderboard.boards import BOARDS, class_entropy
 from course_lib.leaderboard.entries import ENTRIES, NO_GENERATOR, Entry
@@ -140,10 +140,10 @@ def test_an_edited_page_is_found(card, two_shipped, monkeypatch, tmp_path):
 
 
 def test_the_build_stops_and_names_the_command(monkeypatch):
-    monkeypatch.setattr(page, "defects", lambda: ["dcgan is shipped, but not on the board"])
+    monkeypatch.setattr(leaderboard, "defects", lambda: ["dcgan is shipped, but not on the board"])
     with pytest.raises(CourseError, match=rf"dcgan is shipped.*{page.COMMAND}"):
         build_book.check_leaderboard()
-    monkeypatch.setattr(page, "defects", list)
+    monkeypatch.setattr(leaderboard, "defects", list)
     build_book.check_leaderboard()
 
 

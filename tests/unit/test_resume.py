@@ -168,11 +168,15 @@ def test_what_cannot_be_kept_is_refused_with_its_place(tmp_path, state, match):
 def test_a_run_numbers_its_loops_and_a_new_run_clears_the_folder_when_it_begins(tmp_path):
     folder = tmp_path / "run"
     run = Snapshots(folder, {})
-    assert [run.next().path.name for _ in range(3)] == ["1.safetensors", "2.safetensors", "3.safetensors"]
+    assert [run.next().path.name for _ in range(3)] == [
+        "1-b.safetensors",
+        "2-b.safetensors",
+        "3-b.safetensors",
+    ]
     (folder).mkdir()
-    for name in ("1.safetensors", "2.safetensors", ".2.safetensors.0123456789ab.tmp"):
+    for name in ("1-b.safetensors", "2-a.safetensors", ".2-a.safetensors.0123456789ab.tmp"):
         (folder / name).write_text(name)
-    assert Snapshots(folder, {}, resume=True).next().path.read_text() == "1.safetensors"
+    assert Snapshots(folder, {}, resume=True).next().path.read_text() == "1-b.safetensors"
     new = Snapshots(folder, {})
     assert len(list(folder.iterdir())) == 3  # nothing is lost before the first loop begins
     first = new.next()
@@ -212,10 +216,10 @@ def test_somebody_elses_safetensors_stay(tmp_path):
 
 
 def test_a_foreign_file_of_the_same_name_is_neither_deleted_nor_overwritten(tmp_path):
-    safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "1.safetensors")
-    with pytest.raises(ValueError, match=r"1\.safetensors: expected none, or a training snapshot"):
+    safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "1-a.safetensors")
+    with pytest.raises(ValueError, match=r"1-[ab]\.safetensors: expected none, or a training snapshot"):
         Snapshots(tmp_path, {}).next()
-    assert (tmp_path / "1.safetensors").exists()
+    assert (tmp_path / "1-a.safetensors").exists()
 
 
 def test_a_full_disk_is_named_with_the_file_and_what_to_do(tmp_path, monkeypatch):

@@ -24,6 +24,7 @@ from course_lib.data.photos import photo
 from course_lib.data.points import grid, grid_centres, ring, ring_centres, two_moons
 from course_lib.data.shapes import FACTORS, disc_radii, discs, moving_discs
 from course_lib.data.stream import Stream
+from course_lib.data.subsets import balanced_subset
 
 __all__ = [
     "FACTORS",
@@ -32,6 +33,7 @@ __all__ = [
     "Stream",
     "avatar_styles",
     "avatars",
+    "balanced_subset",
     "cache_folder",
     "celeba",
     "cifar10",

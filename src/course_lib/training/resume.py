@@ -96,7 +96,10 @@ class SnapshotDamaged(UserWarning):
 
 
 class LastTwo:
-    """The last two snapshots of one loop, in files NAME-a and NAME-b, of which the older one is replaced."""
+    """The last two snapshots of one loop, in files NAME-a and NAME-b, of which the older one is replaced.
+
+    ``state["number"]`` says which is the later one.
+    """
 
     def __init__(self, path: Path) -> None:
         self._files = [Snapshot(path.with_name(f"{path.name}-{end}.safetensors")) for end in "ab"]
@@ -113,7 +116,7 @@ class LastTwo:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep `state`; raises as `Snapshot.save`, and then the one before is intact."""
-        self._files[self._number % 2].save({"number": self._number, "state": state})
+        self._files[self._number % 2].save({**state, "number": self._number})
         self._number += 1
 
     def load(self) -> dict[str, Any]:
@@ -138,9 +141,9 @@ class LastTwo:
             )
         if damage:
             warnings.warn(f"{damage[0]}; the other snapshot is gone on from", SnapshotDamaged, stacklevel=2)
-        last = max(found, key=lambda one: one["number"])
+        last = max(found, key=lambda state: state["number"])
         self._number = last["number"] + 1
-        return last["state"]
+        return last
 
 
 class Snapshots:
