@@ -78,7 +78,7 @@ class Generator(nn.Module):
         widths = tuple(reversed(cfg.channels))
         layers: list[nn.Module] = [
             nn.Linear(cfg.latent + cfg.classes, widths[0] * cfg.core**2, bias=False),
-            nn.Unflatten(1, (widths[0], cfg.core, cfg.core)),
+            _Maps(widths[0], cfg.core),
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
         ]
@@ -123,7 +123,7 @@ class Discriminator(nn.Module):
             layers.append(nn.Conv2d(a, b, kernel, stride, 1, bias=not cfg.normalise))
             layers += [nn.BatchNorm2d(b)] if cfg.normalise else []
             layers.append(nn.LeakyReLU(LEAK))
-        self.features = nn.Sequential(*layers, nn.Flatten())
+        self.features = nn.Sequential(*layers, _Flatten())
         size = cfg.channels[-1] * cfg.core**2
         self.logit = nn.Linear(size, 1)
         self.classes = nn.Embedding(cfg.classes, size) if cfg.classes else None
@@ -186,6 +186,25 @@ class GAN(nn.Module):
         labels = [None] * len(parts) if y is None else y.split(batch)
         with evaluating(self.G):
             return torch.cat([self.G(*part) for part in zip(parts, labels, strict=True)])
+
+
+class _Maps(nn.Unflatten):
+    """Rows of numbers as square feature maps, (N, C r²) -> (N, C, r, r), in the order in memory that is fastest."""
+
+    def __init__(self, channels: int, core: int) -> None:
+        super().__init__(1, (channels, core, core))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).contiguous(memory_format=torch.channels_last)
+
+
+class _Flatten(nn.Flatten):
+    """The way back; the gradient is put into that order too, or the layers before would go through two at once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.requires_grad:
+            x.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
+        return super().forward(x)
 
 
 def _core(resolution: int) -> tuple[int, int]:

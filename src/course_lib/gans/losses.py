@@ -146,8 +146,8 @@ class Verdict(NamedTuple):
 class Objective(nn.Module):
     """The discriminator's whole objective, loss and penalties, as one module.
 
-    Reals and generated images go through `D` in separate batches, so that batch normalisation never mixes them
-    (in one batch it would betray which are which by the batch's statistics).
+    Reals and generated images go through a `D` with batch normalisation in separate batches, so that it never mixes
+    them (in one batch it would betray which are which by the batch's statistics); else in one, which is faster.
 
     Args:
         D: images, and labels if the discriminator has classes -> logits (N,).
@@ -166,6 +166,7 @@ class Objective(nn.Module):
         mixed = [
             name for name, part in D.named_modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)
         ]
+        self._apart = bool(mixed)
         if self.penalties and mixed:
             raise ValueError(
                 f"D: expected no batch normalisation beside a gradient penalty, found it in {', '.join(mixed)}; "
@@ -183,7 +184,11 @@ class Objective(nn.Module):
         _same_shape(real, fake)
         fake = fake.detach()  # the generator learns in its own step
         labels = () if y is None else (y,)
-        logits = float32(self.D(real, *labels)), float32(self.D(fake, *labels))
+        if self._apart:
+            logits = self.D(real, *labels), self.D(fake, *labels)
+        else:
+            logits = self.D(torch.cat([real, fake]), *(torch.cat([y, y]) for y in labels)).chunk(2)
+        logits = tuple(float32(part) for part in logits)
         loss = self.loss.discriminator(*logits).mean()
         penalty = torch.zeros_like(loss)
         for term, weight in self.penalties:

@@ -46,8 +46,8 @@ class Runtime:
             variable ``COURSE_SEED``, else 0.
         snapshots: where training loops keep what they need to be resumed; None keeps nothing.
         precision: of the loops' convolutions and products: "float32", "bfloat16", "float16" (with a gradient scaler)
-            or "fast", which is bfloat16 on a CUDA device that computes in it, float16 on any other one, and float32
-            elsewhere. Weights, losses and penalties on slopes stay in float32.
+            or "fast", which is bfloat16 on a CUDA device or processor that computes in it, float16 on any other CUDA
+            device, and float32 elsewhere. Weights, losses and penalties on slopes stay in float32.
         accumulate: parts in which a minibatch is worked on, to need less memory; the gradients are the same, but for
             batch normalisation, which normalises each part by itself.
         device_noise: draw the loops' noise on the device; faster on a GPU, with other numbers than the CPU's.
@@ -209,10 +209,21 @@ class Runtime:
         return f"{self._where()} · budget {self.level!r} · seed {self.seed}"
 
 
+def _computes_in_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16; others would emulate it, slowly."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            return bool({"avx512_bf16", "amx_bf16"} & set(file.read(20_000).split()))
+    except OSError:
+        return False
+
+
 def _precision(name: str, device: torch.device) -> torch.dtype:
     if name == "fast":
-        cuda = device.type == "cuda"
-        name = "float32" if not cuda else "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        if device.type == "cuda":
+            name = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        else:
+            name = "bfloat16" if device.type == "cpu" and _computes_in_bfloat16() else "float32"
     return getattr(torch, name)
 
 
