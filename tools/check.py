@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from tools.execute import THREADS
 from tools.project import ROOT
@@ -21,6 +22,7 @@ WORKERS = str(max(2, os.cpu_count() or 2))
 STEPS: dict[str, list[str]] = {
     "browser": [*PYTHON, "tools.browser"],
     "lint": [*PYTHON, "ruff", "check", "."],
+    "imports": [str(Path(sys.executable).with_name("lint-imports"))],
     "format": [*PYTHON, "ruff", "format", "--check", "."],
     "normalised": [*PYTHON, "tools.notebooks", "check"],
     "unit": [*PYTEST, "tests/unit", "-n", WORKERS],

@@ -92,7 +92,7 @@ def test_activations_and_normalisation_are_where_the_paper_has_them():
     """Radford et al. 2016, "Architecture guidelines": none on the generator's output and the discriminator's input."""
     gan = made(AVATARS)
     kinds = [type(layer).__name__ for layer in gan.G.net]
-    assert kinds[0:4] == ["Linear", "Unflatten", "BatchNorm2d", "ReLU"]
+    assert kinds[0:4] == ["Linear", "_Maps", "BatchNorm2d", "ReLU"]
     assert kinds[4:-2] == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 3
     assert kinds[-2:] == ["ConvTranspose2d", "Tanh"]
     kinds = [type(layer).__name__ for layer in gan.D.features]

@@ -104,7 +104,7 @@ class Generator(nn.Module):
         """
         if z.dim() != 2 or z.shape[1] != self.cfg.latent:
             raise ValueError(f"z: expected codes of shape (N, {self.cfg.latent}), got {tuple(z.shape)}")
-        if _has_labels(y, len(z), self.cfg.classes):
+        if _has_labels(y, z.shape[0], self.cfg.classes):
             z = torch.cat([z, F.one_hot(y, self.cfg.classes).to(z.dtype)], 1)
         return self.net(z)
 
@@ -195,14 +195,17 @@ class _Maps(nn.Unflatten):
         super().__init__(1, (channels, core, core))
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).contiguous(memory_format=torch.channels_last)
+        maps = super().forward(x)
+        if torch.compiler.is_compiling():  # which finds the order itself
+            return maps
+        return maps.contiguous(memory_format=torch.channels_last)
 
 
 class _Flatten(nn.Flatten):
     """The way back; the gradient is put into that order too, or the layers before would go through two at once."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.requires_grad:
+        if x.requires_grad and not torch.compiler.is_compiling():
             x.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
         return super().forward(x)
 
@@ -223,7 +226,7 @@ def _has_labels(y: Tensor | None, n: int, classes: int) -> bool:
     # one label for all, or a column of them, would be broadcast without a word
     if y is not None and (y.shape != (n,) or y.dtype != torch.int64):
         raise ValueError(f"y: expected {n} labels of torch.int64, got shape {tuple(y.shape)} of {y.dtype}")
-    if y is not None and y.device.type == "cpu":
+    if y is not None and y.device.type == "cpu" and not torch.compiler.is_compiling():
         checks.labels("y", y, n, classes)
     return y is not None
 

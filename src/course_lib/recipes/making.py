@@ -133,16 +133,16 @@ def export(name: str, path: Path) -> str:
 
 
 def _example(model: nn.Module, used: nn.Module) -> tuple[torch.Tensor, ...]:
-    """Two of what `used`, a part of `model` or all of it, is called with."""
+    """Three of what `used`, a part of `model` or all of it, is called with."""
     cfg = model.cfg
     if used is not model:
-        codes = torch.zeros(2, cfg.latent)
-        return (codes, torch.zeros(2, dtype=torch.int64)) if getattr(cfg, "classes", 0) else (codes,)
+        codes = torch.zeros(3, cfg.latent)
+        return (codes, torch.zeros(3, dtype=torch.int64)) if getattr(cfg, "classes", 0) else (codes,)
     kind = type(model).__name__
     if kind == "TokenPrior":
-        return (torch.zeros(2, cfg.rows, cfg.columns, dtype=torch.int64),)
+        return (torch.zeros(3, cfg.rows, cfg.columns, dtype=torch.int64),)
     side, colours = (64, 3) if kind == "AvatarCNN" else (28, 1)
-    return (torch.zeros(2, colours, side, side),)
+    return (torch.zeros(3, colours, side, side),)
 
 
 def hardware(rt: Runtime) -> str:

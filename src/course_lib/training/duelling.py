@@ -97,7 +97,9 @@ def duel(
     learners = learnable("gan.G", G), learnable("gan.D", D)
     objective = Objective(D, loss, penalties)
     optimizers = [
-        torch.optim.Adam(weights, checks.real("lr", rate, positive=True), betas, fused=rt.device.type != "mps")
+        torch.optim.Adam(
+            weights, checks.real("lr", rate, positive=True), betas, fused=rt.device.type != "mps"
+        )
         for weights, rate in zip(learners, lr, strict=True)
     ]
 

@@ -142,15 +142,20 @@ class Guard:
                 self._diverged(name, tensor[~tensor.isfinite()][0].item(), self.images_seen)
         if self._rt.rank:  # of several processes the first one writes
             return
-        self._snapshots.save(
-            {
-                "plan": self._plan,
-                "images_seen": self.images_seen,
-                "seconds": self._rt.seconds,
-                "parts": states,
-                "generators": [generator.get_state() for _, generator in self._generators],
-            }
-        )
+        state = {
+            "plan": self._plan,
+            "images_seen": self.images_seen,
+            "seconds": self._rt.seconds,
+            "parts": states,
+            "generators": [generator.get_state() for _, generator in self._generators],
+        }
+        try:
+            self._snapshots.save(state)
+        except OSError as error:
+            self._release()
+            before = f"the snapshot at {self._kept_at:,} images is intact: resume from it (--resume)"
+            advice = before if self._kept_at else "no snapshot had been kept yet: start anew"
+            raise OSError(error.errno, f"{error.strerror}; then {advice}", error.filename) from error
         self._kept_at, self._kept_when = self.images_seen, time.monotonic()
 
     def _restore(self, state: Mapping[str, Any]) -> None:
