@@ -45,21 +45,18 @@ class AvatarAttributes:
         return batched(self.net.embed, self._ready(x))
 
     def logits(self, x: Tensor) -> dict[str, Tensor]:
-        """Attribute -> logits (N, classes) of images (N, 3, 64, 64) in [-1, 1]. Raises as `features`.
+        """Attribute -> logits (N, classes) of images (N, 3, 64, 64) in [-1, 1].
 
-        For gradients to the images there is ``net.by_attribute(net(x))``.
+        With gradients to the images: ``net.by_attribute(net(x))``.
         """
         return self.net.by_attribute(batched(self.net, self._ready(x)))
 
     def probabilities(self, x: Tensor) -> dict[str, Tensor]:
-        """Attribute -> p(y|x), rows sum to 1: (N, classes), of images (N, 3, 64, 64) in [-1, 1].
-
-        Raises as `features`.
-        """
+        """Attribute -> p(y|x), rows sum to 1: (N, classes), of images (N, 3, 64, 64) in [-1, 1]."""
         return {attribute: logits.softmax(1) for attribute, logits in self.logits(x).items()}
 
     def predict(self, x: Tensor) -> dict[str, np.ndarray]:
-        """Attribute -> array of N names, the likeliest, as in the table of `data.avatars`. Raises as `features`."""
+        """Attribute -> array of N names, the likeliest, as in the table of `data.avatars`."""
         return {
             attribute: np.array(self.names[attribute])[logits.argmax(1).cpu().numpy()]
             for attribute, logits in self.logits(x).items()
@@ -72,13 +69,9 @@ class AvatarAttributes:
 def avatar_attributes(device: str | torch.device = "cpu") -> AvatarAttributes:
     """The shipped classifier of drawn faces (checkpoint ``avatar_classifier``), the extractor of their metrics.
 
-    It knows the style "open-peeps" of `data.avatars`, and these attributes: glasses, head, expression, facial_hair,
-    mask, clothing_color, head_contrast_color and skin_color (not accessories, of which glasses is a function). It was
-    trained on slightly blurred, shifted and noisy faces too, as a generator's are. What a mask or a beard hides of an
-    expression (or a mask of a beard) it can only guess.
-
-    Raises:
-        DataFileError: its checkpoint is missing or altered.
+    It knows the style "open-peeps" of `data.avatars`, in slightly blurred, shifted and noisy faces too, and these
+    attributes: glasses, head, expression, facial_hair, mask, clothing_color, head_contrast_color and skin_color. What
+    a mask or a beard hides it can only guess. Raises DataFileError if its checkpoint is missing or altered.
     """
     net = zoo.load("avatar_classifier", device)
     assert isinstance(net, AvatarCNN)

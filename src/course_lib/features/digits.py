@@ -52,8 +52,7 @@ class DigitClassifier:
 def digit_classifier(device: str | torch.device = "cpu") -> DigitClassifier:
     """The shipped digit classifier (checkpoint ``digit_classifier``), the extractor of all digit metrics.
 
-    Raises:
-        DataFileError: its checkpoint is missing or altered.
+    Raises DataFileError if its checkpoint is missing or altered.
     """
     net = zoo.load("digit_classifier", device)
     assert isinstance(net, DigitCNN)

@@ -1,7 +1,7 @@
 """Distances between images by what a frozen network sees in them: LPIPS, and one in its manner that works offline.
 
-R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The unreasonable effectiveness of deep features as a perceptual
-metric", CVPR 2018. Their Eq. (1) is `course_lib.metrics.perceptual_distance`; here are the networks.
+Zhang, Isola, Efros, Shechtman & Wang, "The unreasonable effectiveness of deep features as a perceptual metric", CVPR
+2018. Their Eq. (1) is `course_lib.metrics.perceptual_distance`; here are the networks.
 """
 
 from __future__ import annotations
@@ -46,13 +46,9 @@ class PerceptualDistance:
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """The distance of each pair: (N,) float64, of images x and y (N, 3, H, W) in [-1, 1], with gradients.
 
-        The score of a set is ``metrics.mean("LPIPS", distance(x, y), extractor=distance.name)``.
-
-        Warns:
-            metrics.images.RangeWarning: the images look like [0, 1].
-
-        Raises:
-            TypeError, ValueError: not two sets of images of one shape in [-1, 1], or too small for the network.
+        The score of a set is ``metrics.mean("LPIPS", distance(x, y), extractor=distance.name)``. Raises TypeError or
+        ValueError for images of two shapes, of another range, or too small; warns of `RangeWarning` for images in [0,
+        1].
         """
         x, y = image_pair(x, y, "(N, 3, H, W)", smallest=self.layers.smallest)
         batch = at_once(self.layers.device, x.shape[2] * x.shape[3])
@@ -68,12 +64,8 @@ class PerceptualDistance:
 def perceptual(device: str | torch.device = "cpu") -> PerceptualDistance:
     """The course's offline distance in the manner of LPIPS, on EfficientNet-Lite0; its name says that it is not LPIPS.
 
-    Uncalibrated: every channel counts alike, where LPIPS has weights learnt from what people find similar. Zhang et
-    al. 2018 found such distances, on their networks, to agree with people far better than PSNR and SSIM do.
-    Layers: the stem and blocks 0, 2, 4, 7 and 10, from a half to a sixteenth of the images' size.
-
-    Raises:
-        ImportError, DataFileError: as `imagenet`.
+    Uncalibrated: every channel of the stem and of blocks 0, 2, 4, 7 and 10 counts alike. Zhang et al. 2018 found such
+    distances, on their networks, to agree with people far better than PSNR and SSIM do. Raises as `imagenet`.
     """
     layers = ImageNetFeatures(efficientnet.pretrained(device), "", 224).layers
     name = "uncalibrated perceptual distance (EfficientNet-Lite0, stem and blocks 0, 2, 4, 7, 10; not LPIPS)"
@@ -83,14 +75,9 @@ def perceptual(device: str | torch.device = "cpu") -> PerceptualDistance:
 def lpips(net: str = "alex", device: str | torch.device = "cpu") -> PerceptualDistance:
     """LPIPS, version 0.1: torchvision's AlexNet or VGG16, and the weights that Zhang et al. learnt from people.
 
-    Needs the package lpips, which holds these weights (its code is not run), and the network's own, which are
-    downloaded: 233 MB for AlexNet, 528 MB for VGG16. "alex" is the authors' default.
-
-    Raises:
-        TypeError, ValueError: `net` is neither "alex" nor "vgg".
-        ImportError: the package lpips is not installed; says how to install it, and what works without.
-        DataFileError: its weights are missing or altered; says how to restore them.
-        DownloadError: the network's weights could not be downloaded; says what to do, and what works offline.
+    `net` is "alex", the authors' default (233 MB), or "vgg" (528 MB); ImportError if the package lpips, which holds
+    the learnt weights (its code is not run), is not installed, DataFileError if it is altered, and DownloadError if
+    the network's weights cannot be downloaded.
     """
     names = _LPIPS_LAYERS[checks.choice("net", net, _LPIPS_LAYERS)]
     theirs = _lpips_weights(net)

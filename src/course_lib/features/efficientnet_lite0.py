@@ -69,14 +69,9 @@ class ImageNetFeatures:
 def imagenet(resolution: int = 224, device: str | torch.device = "cpu") -> ImageNetFeatures:
     """EfficientNet-Lite0 with ImageNet weights (`course_lib.efficientnet`), the extractor of natural images.
 
-    Images of any size and shape become resolution x resolution squares (bicubic, antialiased). The weights were
-    trained at 224. For pictures of 32 x 32, 64 or 96 is five to ten times as fast, and there is nothing more to see;
-    but the features differ, and so does every number computed from them: compare only numbers of the same `name`.
-
-    Raises:
-        TypeError, ValueError: a resolution that is not a whole number >= 32 (at which one position is left).
-        ImportError: the package with the weights is not installed; says how to install it.
-        DataFileError: its file is missing or altered; says how to restore it.
+    Images of any size become squares of `resolution` >= 32 (bicubic, antialiased). The weights were trained at 224;
+    for pictures of 32 x 32, 64 or 96 is five to ten times as fast, but the features differ: compare only numbers of
+    the same `name`. Raises ImportError or DataFileError if the package with the weights is not installed or altered.
     """
     resolution = checks.whole("resolution", resolution, at_least=32)
     net = efficientnet.pretrained(device).to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""What several extractors share: a network's layers by name, and how many images to look at in one batch."""
+"""What the extractors share: their three methods, a network's layers by name, and how many images fit in one batch."""
 
 from __future__ import annotations
 
@@ -20,13 +20,10 @@ class Chain:
     smallest: int  # height and width in pixels at which one position is left at the end
 
     def __call__(self, x: Tensor, *names: str) -> dict[str, Tensor]:
-        """Feature maps {name: (N, C, h, w)} of images (N, 3, H, W) in [-1, 1], at the images' own size.
+        """Feature maps {name: (N, C, h, w)} of images (N, 3, H, W) in [-1, 1], at the images' own size, with gradients.
 
-        All at once, with gradients to the images: for a loss. Without ``torch.no_grad()`` everything is remembered.
-        Values a little outside are let through, for an image that is being optimised may leave the range for a while.
-
-        Raises:
-            TypeError, ValueError: images of another shape or range, or too small; no names, or an unknown one.
+        Values a little outside are let through, for an image that is being optimised. Raises TypeError or ValueError
+        for other images or too small ones, for no names, or an unknown one.
         """
         if not names:
             raise ValueError(f"names: expected one layer or more of {', '.join(self.modules)}, got none")

@@ -67,13 +67,10 @@ class VGGFeatures(TorchvisionFeatures):
 
 
 def vgg19(device: str | torch.device = "cpu") -> VGGFeatures:
-    """VGG19 (Simonyan & Zisserman 2015) with torchvision's ImageNet weights; the network of style transfer.
+    """VGG19 (Simonyan & Zisserman 2015) with torchvision's ImageNet weights; the network of style transfer. 548 MB.
 
-    Its features are the last hidden layer, 4096 numbers; ``vgg19().layers(x, "relu4_1")`` gives feature maps, of which
-    any may be asked for, the convolutions' too: no layer overwrites another's output. A download of 548 MB.
-
-    Raises:
-        DownloadError: its weights could not be downloaded; says what to do, and what works offline.
+    Its features are the last hidden layer, 4096 numbers; ``vgg19().layers(x, "relu4_1")`` gives feature maps, of any
+    layers. Raises DownloadError if its weights could not be downloaded.
     """
     from torchvision import models
 
@@ -92,11 +89,8 @@ def vgg19(device: str | torch.device = "cpu") -> VGGFeatures:
 def inception(device: str | torch.device = "cpu") -> TorchvisionFeatures:
     """Inception-v3 (Szegedy et al. 2016) with torchvision's ImageNet weights: 2048 features. A download of 104 MB.
 
-    Not the network of published Inception scores and FIDs: that is a TensorFlow model with other weights, other
-    pooling and 1008 outputs. Numbers from this one can be compared with one another, not with papers.
-
-    Raises:
-        DownloadError: its weights could not be downloaded; says what to do, and what works offline.
+    Not the network of published Inception scores and FIDs, a TensorFlow model with other weights: compare its numbers
+    with one another, not with papers. Raises DownloadError if its weights could not be downloaded.
     """
     from torchvision import models
 

@@ -27,11 +27,7 @@ def torchvision_network(
     offline: str,
     **options: Any,
 ) -> nn.Module:
-    """A network of torchvision with its verified `weights`, in eval mode, without gradients, nothing in place.
-
-    Raises:
-        DownloadError: as `downloaded`.
-    """
+    """A network of torchvision with its verified `weights`, in eval mode, without gradients, nothing in place."""
     state = torch.load(downloaded(title, weights.url, offline), map_location="cpu", weights_only=True)
     with torch.device("meta"):  # no time and memory for weights that are replaced at once
         net = builder(weights=None, **options)
@@ -45,8 +41,7 @@ def torchvision_network(
 def downloaded(title: str, url: str, offline: str) -> Path:
     """The file at `url`, kept in the cache folder; its sha256 starts with the digits in its name, or it is replaced.
 
-    Raises:
-        DownloadError: it could not be downloaded; says what to do, and with `offline` what works without.
+    Raises DownloadError, which says what to do, and with `offline` what works without.
     """
     path = cache_folder() / "torchvision" / url.rsplit("/", 1)[1]
     digits = re.search(r"-([0-9a-f]{8})\.pth$", path.name)[1]  # type: ignore[index]

@@ -146,21 +146,15 @@ tables: none of these numbers notices that (chapters 13 and 14).
 
 
 def record() -> dict[str, Any]:
-    """The last record, `zoo.recorded("leaderboard")`.
-
-    Raises:
-        DataFileError: there is none, or it is altered.
-    """
+    """The last record, `zoo.recorded("leaderboard")`; DataFileError if there is none, or it is altered."""
     return zoo.recorded("leaderboard")
 
 
 def rows(board: str) -> dict[str, dict[str, Any]]:
     """The rows of a board by checkpoint, `REAL` last; each has a label, n, seconds, parameters and scores.
 
-    A score is a dictionary of value, ci95 (None where there is none), n and extractor.
-
-    Raises:
-        ValueError: no such board. DataFileError: as `record`.
+    A score is a dictionary of value, ci95 (None where there is none), n and extractor. ValueError for an unknown
+    board.
     """
     checks.choice("board", board, BOARDS)
     return record()["boards"].get(board, {"rows": {}})["rows"]
@@ -205,7 +199,7 @@ def page(card: Mapping[str, Any]) -> str:
 
 
 def best(of_board: Mapping[str, Row], column: Column) -> list[str]:
-    """The names of the best rows: the best value, and those that differ from it by less than both intervals.
+    """The names of the best rows: the best value, and what differs by less than both intervals.
 
     None where there is only one model.
     """

@@ -1,11 +1,7 @@
-"""Matchings in bipartite graphs, written out: augmenting paths, the Hungarian method, and minimum-cost flow.
+"""The algorithms behind the matchings of chapter 14, written out for small instances; `matching` solves large ones.
 
-The reference implementations of chapter 14, to be read and to be run on small instances; `matching` solves large ones.
-König 1931: the largest matching has as many edges as the smallest vertex cover has vertices. Egerváry 1931: the
-cheapest perfect matching costs as much as the most valuable potentials u_i + v_j <= c_ij are worth. Kuhn 1955 turned
-both proofs into the Hungarian method; here it grows one shortest-path tree per row, which takes O(n²m) steps instead
-of the O(n²|E|) of relabelling all tight edges anew. Minimum-cost flow: successive shortest paths with potentials
-(Edmonds & Karp 1972, Tomizawa 1971).
+Largest matchings and their covers: König 1931. Hungarian method: Kuhn 1955, with Egerváry's (1931) potentials; here
+one shortest-path tree per row, O(n²m). Flow: successive shortest paths (Edmonds & Karp 1972, Tomizawa 1971).
 """
 
 from __future__ import annotations
@@ -23,11 +19,7 @@ Edge = tuple[int, int, int, float]  # from, to, capacity, cost of one unit
 def maximum_matching(edges: ArrayLike) -> NDArray[np.int64]:
     """The largest matching, by augmenting paths: the column of each row, -1 where it has none, (n,).
 
-    Args:
-        edges: (n, m) booleans, whether row i may be matched with column j.
-
-    Raises:
-        ValueError: not two-dimensional, or other numbers than 0 and 1.
+    `edges` (n, m) are booleans, whether row i may be matched with column j; ValueError for anything else.
     """
     allowed = _booleans("edges", edges)
     rows, columns = allowed.shape
@@ -57,17 +49,11 @@ def maximum_matching(edges: ArrayLike) -> NDArray[np.int64]:
 
 
 def vertex_cover(edges: ArrayLike, matching: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """König's smallest vertex cover, which proves that a matching is a largest one: rows (n,) and columns (m,).
+    """König's smallest vertex cover, which proves a matching to be a largest one: rows (n,) and columns (m,).
 
-    From the unmatched rows follow alternating paths; Z is what they reach. The cover is the rows outside Z and the
-    columns inside. The rows of Z have the largest deficiency, their number minus that of their neighbours (König–Hall).
-
-    Args:
-        edges: (n, m) booleans.
-        matching: the column of each row, -1 where it has none, (n,): a *largest* matching.
-
-    Raises:
-        ValueError: other shapes, or the matching can be augmented.
+    Of what alternating paths from the unmatched rows reach, it is the columns, and of what they do not reach, the
+    rows. `edges` (n, m) are booleans, `matching` (n,) is as from `maximum_matching`; ValueError for other shapes, or
+    if the matching can be augmented.
     """
     allowed = _booleans("edges", edges)
     matched = np.asarray(matching)
@@ -89,14 +75,8 @@ def vertex_cover(edges: ArrayLike, matching: ArrayLike) -> tuple[NDArray[np.bool
 def hungarian(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """The cheapest matching that covers every row: columns (n,), and potentials u (n,) and v (m,) that prove it.
 
-    u_i + v_j <= c_ij everywhere, with equality on matched edges, and v_j <= 0 with equality on unmatched columns, so
-    that no matching of all rows costs less than sum(u) + sum(v): its own cost.
-
-    Args:
-        cost: (n, m) finite numbers of any sign, n <= m.
-
-    Raises:
-        ValueError: another shape, more rows than columns, or numbers that are not finite.
+    u_i + v_j <= c_ij everywhere, with equality on matched edges, and v_j <= 0 with equality on unmatched columns.
+    `cost` (n, m) has finite numbers and n <= m; ValueError otherwise.
     """
     c = _costs(cost)
     n, m = c.shape
@@ -132,17 +112,9 @@ def hungarian(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], 
 def min_cost_max_flow(edges: Sequence[Edge], source: int, sink: int) -> tuple[list[int], int, float]:
     """A cheapest among the largest flows: the flow on every edge, its amount, and its cost.
 
-    Successive shortest paths: as long as the sink can be reached in the residual graph, send as much as fits along a
-    cheapest path. A residual edge backwards costs the negative, and Dijkstra's algorithm cannot bear that; potentials
-    h make all reduced costs c_ij + h_i - h_j non-negative, and every search renews them.
-
-    Args:
-        edges: (from, to, capacity, cost) with whole capacities >= 0 and costs >= 0; parallel edges are allowed.
-        source: where the flow comes from.
-        sink: where it goes, another node.
-
-    Raises:
-        ValueError: a negative or broken capacity, a negative cost, or source and sink are the same.
+    Successive shortest paths; potentials h keep the reduced costs c_ij + h_i - h_j >= 0, as Dijkstra's algorithm
+    needs. `edges` are (from, to, capacity, cost) with whole capacities >= 0 and costs >= 0, parallel ones too;
+    ValueError otherwise, or if source and sink are the same node.
     """
     if source == sink:
         raise ValueError(f"sink: expected another node than the source, got {sink} for both")
@@ -193,15 +165,8 @@ def min_cost_max_flow(edges: Sequence[Edge], source: int, sink: int) -> tuple[li
 def match_by_flow(cost: ArrayLike, edges: ArrayLike | None = None) -> NDArray[np.int64]:
     """A cheapest among the largest matchings, as a flow (thesis, section 5.6): the column of each row or -1, (n,).
 
-    A source feeds every row and every column drains into a sink, at no cost; all capacities are 1. Because capacities
-    are whole numbers, so is the flow, and flow 1 on an edge means that it is matched.
-
-    Args:
-        cost: (n, m) finite numbers >= 0.
-        edges: (n, m) booleans, which pairs may be matched; all if None.
-
-    Raises:
-        ValueError: other shapes, or costs that are negative or not finite.
+    `cost` (n, m) has finite numbers >= 0; `edges` (n, m) says which pairs may be matched, all if None. ValueError for
+    anything else. Capacities are whole numbers, and so is the flow: 1 on an edge means that it is matched.
     """
     c = _matrix("cost", cost).astype(float)
     if not (np.isfinite(c).all() and (c >= 0).all()):

@@ -1,7 +1,8 @@
 """Scores from a classifier's probabilities: the Inception score and its variants (chapter 13).
 
-Inception score: Salimans et al. 2016; modified: Gurumurthy et al. 2017; mode score: Che et al. 2017, and Zhou et al.
-2018, who show what it is. Each is a score of a *set*: an image alone has none, for it needs the marginal p(y).
+Inception score: Salimans et al. 2016; modified: Gurumurthy et al. 2017; mode score: Che et al. 2017 and Zhou et al.
+2018. Each is a score of a *set*, for it needs the marginal p(y). All raise TypeError or ValueError for rows that are
+no probabilities; `extractor` is the classifier's name; intervals are those of the delta method.
 
 Legend: N samples, C classes; p_i = p(y|x_i), a row of `probabilities`; p̄ = p(y) = mean of p_i; KL in nats.
 """
@@ -25,21 +26,9 @@ def inception_score(
 ) -> Result:
     """exp(mean_i KL(p_i ‖ p̄)) of class probabilities (N, C): from 1 to C. High for sure and varied classes.
 
-    The interval is that of the delta method. The mean of KL(p_i ‖ p̄) has the influence function KL(p_i ‖ p̄) minus
-    its mean, because a small change of the marginal changes it only to second order.
-
-    Salimans et al. cut the set in ten and report the mean and standard deviation of ten scores. This is
-    `splits` = 10. It is a lower number, for the marginal of fewer samples fits them better, and it is wrong for a
-    set that is ordered by class; so the set is shuffled first. The interval is then that of a mean of `splits`.
-
-    Args:
-        probabilities: p(y|x), rows that sum to 1.
-        extractor: the classifier's name.
-        splits: parts of equal size, each with a marginal of its own.
-        generator: of the shuffling; needed if splits > 1.
-
-    Raises:
-        TypeError, ValueError: rows that are no probabilities; more splits than samples; splits without a generator.
+    `splits` = 10 is the form of Salimans et al.: the mean over parts of equal size, shuffled by `generator`, each with
+    its own marginal. That is lower, for the marginal of fewer samples fits them better. The interval is then that of a
+    mean of `splits`. Raises also for more splits than samples, and for splits without a generator.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     n, splits = len(p), checks.whole("splits", splits, at_most=len(p), why="one sample in each")
@@ -65,22 +54,9 @@ def modified_inception_score(
 ) -> Result:
     """exp(mean KL(p_i ‖ p_j)) over pairs i ≠ j of one class: m-IS, from 1, high for variety *within* classes.
 
-    Every sample counts alike, with the mean over the others of its class; classes of one sample are left out.
-    KL(p_i ‖ p_j) is the cross-entropy -Σ p_i log p_j, as which the score is sometimes explained, minus the entropy of
-    p_i: a set of equal, unsure predictions has score 1 by the one and more by the other. Gurumurthy et al. report one
-    score per class and their mean; give the samples of one class alone to get theirs.
-
-    The order within a pair does not matter, for every pair is counted both ways. Where a class is impossible for one
-    sample and possible for another, KL and score are infinite; where it is only very improbable they are very large:
-    sure classifiers make this an unstable score.
-
-    Args:
-        probabilities: p(y|x) of the generated samples, (N, C).
-        extractor: the classifier's name.
-        labels: class of each sample (N,); by default the most probable one.
-
-    Raises:
-        TypeError, ValueError: rows that are no probabilities; labels that are none; no class with two samples.
+    Probabilities are (N, C); `labels` (N,) are the samples' classes, by default the most probable ones. Classes of one
+    sample are left out; ValueError if none is left. Infinite where a class is impossible for one sample and possible
+    for another, and unstable for sure classifiers. Gurumurthy et al. report the mean of one score per class.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     n, classes = p.shape
@@ -106,14 +82,9 @@ def mode_score(
 ) -> Result:
     """exp(mean_i KL(p_i ‖ p*) - KL(p̄ ‖ p*)), with p* the mean of p(y|x) over training data: *is* the Inception score.
 
-    Proof, for any p* that is nowhere 0 where p̄ is not. mean_i KL(p_i ‖ p*) = mean_i Σ p_i log p_i - Σ p̄ log p*,
-    because the mean of p_i is p̄; and KL(p̄ ‖ p*) = Σ p̄ log p̄ - Σ p̄ log p*. In the difference the terms with p* cancel,
-    and mean_i Σ p_i log p_i - Σ p̄ log p̄ = mean_i KL(p_i ‖ p̄) is left. So this score ignores the training data, which it
-    was made to take into account. Both terms are computed here, so that the identity can be seen to hold.
-
-    Che et al. 2017 proposed the score; ``"identity"`` is the form for which Zhou et al. 2018 prove the above.
-    ``"marginal"``, the form of Xu et al. 2018, differs: exp(mean_i KL(p_i ‖ p̄) - KL(p̄ ‖ p*)), with the generator's own
-    marginal in the first divergence. It equals IS · exp(-KL(p̄ ‖ p*)), and does punish a missing class.
+    The terms with p* cancel (Zhou et al. 2018), so the ``"identity"`` variant ignores the training data; both terms
+    are computed to show it. ``"marginal"``, of Xu et al. 2018, has KL(p_i ‖ p̄) in front: it is IS · exp(-KL(p̄ ‖
+    p*)), and punishes a missing class.
 
     Args:
         probabilities: p(y|x) of the generated samples, (N, C).
@@ -122,8 +93,7 @@ def mode_score(
         variant: ``"identity"`` or ``"marginal"``.
 
     Raises:
-        TypeError, ValueError: rows that are no probabilities, different numbers of classes, or a class that is
-            generated and has probability 0 in training, for which both divergences are infinite.
+        TypeError, ValueError: also for another number of classes, or a generated class of probability 0 in training.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     real = _probabilities("training", training, extractor)

@@ -1,15 +1,10 @@
 """Games between models: two GANs swap their discriminators, and tournaments rate many generators and discriminators.
 
-Chapter 15. The generative adversarial metric is from Im, Kim, Jiang & Memisevic 2016, section 4. Tournaments are from
-Olsson et al. 2018: every sample is a game, and a generator wins it if the discriminator is wrong. Ratings here are the
-maximum-likelihood strengths of Bradley & Terry 1952, found by Hunter's (2004) MM algorithm, with standard errors. The
-paper rates by Glicko-2, which is `glicko2`; it takes games one period after the other, for players that learn, whereas
-saved models do not, and in Bradley–Terry the order of games does not matter.
-
-The thesis (section 4.2) states both differently: it compares raw outputs D₁(x₂)/D₂(x₁) where the paper compares error
-rates, and leaves out the condition on test data; and it lets whole batches decide games, by their majority, where the
-paper counts samples: `play(..., batch=)` does so too.
-A discriminator's outputs are logits: > 0 says real. Who only judges, as a human does with ±1, is a discriminator.
+Chapter 15. Generative adversarial metric: Im et al. 2016, section 4. Tournaments: Olsson et al. 2018, where a
+generator wins a sample if the discriminator is wrong; they rate by Glicko-2, whereas saved models, which do not learn,
+are rated here by the maximum-likelihood strengths of Bradley & Terry 1952, found by Hunter's (2004) MM algorithm. The
+thesis (section 4.2) compares raw outputs instead of error rates, and lets whole batches decide games: `play(...,
+batch=)`. A discriminator's outputs are logits: > 0 says real. Who only judges is a discriminator too.
 """
 
 from __future__ import annotations
@@ -48,12 +43,9 @@ def adversarial_metric(
 ) -> Battle:
     """Who wins if model 1 = (G₁, D₁) and model 2 = (G₂, D₂) swap discriminators (Im et al. 2016).
 
-    Model 1 wins if r_samples < 1, for then D₁ finds more of G₂'s samples out than D₂ of G₁'s, and model 2 if it is
-    > 1; but only if r_test ≈ 1: a discriminator that has overfitted, and errs on test data more than the other, makes
-    the battle unfair, and it is a tie. The paper does not say how near 1 is; here, within a factor of 1 + tolerance.
-    The paper's rule asks nothing about chance: look at whether the interval of ``samples`` contains 1.
-
-    Intervals are 1.96 standard errors of the ratio, by the delta method on its logarithm.
+    Model 1 wins if r_samples < 1, for then D₁ errs less on G₂'s samples than D₂ on G₁'s, and model 2 if it is > 1; but
+    only if r_test is 1 within a factor of 1 + tolerance, else it is a tie. Intervals are those of the delta method on
+    the logarithm: the paper's rule asks nothing about chance, so look whether that of ``samples`` contains 1.
 
     Args:
         d1_test, d2_test: logits of both discriminators on the same test data, (N,).
@@ -62,8 +54,7 @@ def adversarial_metric(
         tolerance: > 0.
 
     Raises:
-        TypeError, ValueError: other shapes or types; or a discriminator without a single error in a denominator,
-            which leaves the ratio undefined.
+        TypeError, ValueError: other shapes or types; or no error in a denominator, which leaves the ratio undefined.
     """
     checks.real("tolerance", tolerance, positive=True)
     checks.logits("d1_test", d1_test, "(N,)")
@@ -123,21 +114,20 @@ def play(
 ) -> Games:
     """The tournament of generators against discriminators.
 
-    Every sample is a game: the generator wins if the discriminator is wrong about it, that is, takes a generated one
-    for real or a real one for generated (Olsson et al. 2018; a logit of 0 counts as wrong). Without `real`, a
-    discriminator that calls everything generated wins all its games: give it, or judge nothing but generators by it.
+    Every sample is a game, which the generator wins if the discriminator is wrong about it, generated or real (Olsson
+    et al. 2018; a logit of 0 is wrong). Without `real`, a discriminator that calls everything generated wins all its
+    games.
 
     Args:
-        fake: ``fake["G of wgan"]["D of vae"]`` are the logits of that discriminator on samples of that generator, (N,).
-            Pairs that never met are left out.
+        fake: ``fake["G of wgan"]["D of vae"]`` are the logits of that discriminator on samples of that generator,
+            (N,). Pairs that never met are left out.
         real: ``real["D of vae"]`` are its logits on real data, (M,), counted against each generator that it met.
-        batch: if given, samples are no games, but every `batch` of them, as many generated as real, are one; the
-            discriminator wins it if at least half of its answers are right (the thesis, section 4.2).
+        batch: if given, games are not samples but every `batch` of them, as many generated as real; the discriminator
+            wins one if at least half of its answers are right (the thesis, section 4.2).
 
     Raises:
-        TypeError, ValueError: logits of another shape or type, a name that is both a generator's and a discriminator's,
-            too few samples for a batch, no game at all, or a discriminator without logits on real data though others
-            have them.
+        TypeError, ValueError: other shapes or types, a name of both kinds, too few samples for a batch, no game at
+            all, or a discriminator that lacks logits on real data.
     """
     generators = list(fake)
     discriminators = list(dict.fromkeys(d for row in fake.values() for d in row))
@@ -177,11 +167,8 @@ def play(
 def win_rates(games: Games) -> list[Result]:
     """Each player's tournament win rate: the mean over opponents of the share of games won against them.
 
-    Every opponent counts the same, however many games were played (Olsson et al. 2018). A rate means something only
-    within its tournament. Intervals hold for these opponents, and treat games as independent.
-
-    Raises:
-        ValueError: a player without games.
+    Every opponent counts the same (Olsson et al. 2018), so a rate means something only within its tournament.
+    Intervals hold for these opponents, and treat games as independent. Raises ValueError for a player without games.
     """
     totals = _totals(games)
     results = []
@@ -215,11 +202,7 @@ class Ratings:
         return [Result(f"rating of {name}", r, c, int(n)) for name, r, c, n in rows]
 
     def lead(self, first: str, second: str) -> Result:
-        """Rating of `first` minus that of `second`; its interval knows that the two ratings' errors are correlated.
-
-        Raises:
-            ValueError: a name that is none of the players'.
-        """
+        """Rating of `first` minus that of `second`, with an interval that knows how their errors are correlated."""
         i, j = (self.names.index(checks.choice("player", name, self.names)) for name in (first, second))
         c = self.covariance
         variance = float(c[i, i] + c[j, j] - 2 * c[i, j])
@@ -233,19 +216,15 @@ class Ratings:
 def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> Ratings:
     """Maximum-likelihood ratings: player i beats j with probability π_i/(π_i + π_j), independently in every game.
 
-    Hunter's (2004) MM step sets π_i to W_i / Σ_j n_ij/(π_i + π_j), with W_i the wins of i and n_ij its games with j; no
-    step lowers the likelihood, and Newton's shorten the end. The maximum exists, and is unique, only if the players
-    cannot be split in two groups of which one has never won against the other (Ford 1957): the graph of wins must be
-    strongly connected. Standard errors are from the Fisher information of the log-strengths, of entries n_ij p_ij p_ji.
-    It is singular in the direction in which all ratings rise together, so they hold for ratings around their average.
-
-    One number per player is a strong assumption: A may be good at deceiving just one judge. `dispersion` far above 1
-    says that it fails, and that intervals are too narrow by about its square root.
+    Hunter's (2004) MM step sets π_i to W_i / Σ_j n_ij/(π_i + π_j), with W_i the wins of i and n_ij its games with j;
+    Newton's steps shorten the end. The maximum exists only if the graph of wins is strongly connected (Ford 1957).
+    Standard errors are from the Fisher information of the log-strengths, and hold for ratings around their average.
+    `dispersion` far above 1 says that one number per player is not enough, and that intervals are too narrow.
 
     Args:
         games: who beat whom.
-        prior: if > 0, so many games of each player against one imaginary player of average strength, half of them
-            won (the mode of a posterior then): ratings exist for every tournament, drawn towards the average. State it.
+        prior: if > 0, so many games of each player against an imaginary one of average strength, half of them won:
+            ratings exist for every tournament, drawn towards the average. State it.
         steps: MM steps at most.
 
     Raises:
@@ -310,13 +289,11 @@ def glicko2(
 ) -> tuple[float, float, float]:
     """One player's rating, deviation and volatility after one period of games, by Glicko-2 (Glickman 2013).
 
-    New players begin at 1500, 350 and 0.06. `tau` limits how fast the volatility changes.
-
     Args:
-        rating, deviation, volatility: of the player before the period.
+        rating, deviation, volatility: of the player before the period; new players begin at 1500, 350 and 0.06.
         opponents, deviations: ratings and deviations of the opponent in each game, before the period, (m,).
         scores: 1 for a win, 0 for a loss, ½ for a draw, (m,).
-        tau: 0.3 to 1.2, says Glickman.
+        tau: limits how fast the volatility changes; 0.3 to 1.2, says Glickman.
 
     Raises:
         TypeError, ValueError: other shapes, types or ranges.

@@ -1,14 +1,14 @@
 """The matching score: how far n generated samples are from n real ones if each is paired with one, at least cost.
 
-Chapter 14; the thesis, chapter 5. The average cost of a cheapest perfect matching is the Wasserstein distance between
-the two *samples*: a plan between uniform weights has extreme points with entries 0 or 1/n, which are permutations
-(Birkhoff). As an estimate of the distance between the two *distributions* it is biased upward, by a multiple of about
-n^(-1/d) for d > 2 (Dudley 1969): it does not reach 0 at any n that can be computed, not even for real against real.
-So a score is read beside `real_baseline` at the same n, and compared only at the same n.
+Chapter 14; the thesis, chapter 5. The mean cost of a cheapest perfect matching is the Wasserstein distance of the two
+*samples* (Birkhoff); for the *distributions* it is biased upward by about n^(-1/d) for d > 2 (Dudley 1969), so read it
+beside `real_baseline`, and compare only at the same n. The sparse variant (thesis, section 5.6) asks for a largest
+matching among near neighbours; what it leaves unmatched is the deficiency (König–Hall).
 
-The sparse variant (thesis, section 5.6) keeps k neighbours of each sample and asks for a largest matching, of least
-cost among these; what it leaves unmatched is the deficiency (König–Hall). `column_generation` holds the solver of the
-dense problem, `assignment` the algorithms written out for small ones.
+In all, `real` and `generated` are images (n, C, H, W) in [-1, 1], compared by their pixels, or features (n, d);
+`extractor` is what features come from, None for images; `cost` is "euclidean" (the score is W₁, in the unit of images
+or features) or "squared" (W₂², not its root). All raise TypeError or ValueError for other types, shapes, ranges or
+kinds of cost, and warn of `IdenticalSets` if all matched pairs have cost 0.
 """
 
 from __future__ import annotations
@@ -51,33 +51,10 @@ def matching_score(
 ) -> Matching:
     """The mean cost of a cheapest perfect matching between two samples of equal size n.
 
-    The cost of a pair is its distance ("euclidean": the score is W₁ between the samples, in the unit of the images or
-    features) or the squared distance ("squared": the score is W₂², not its root). Images are in [-1, 1], so their
-    distances are those of the thesis, in grey levels from 0 to 255, divided by 127.5.
-
     The potentials prove the optimum: u_i + v_j <= c_ij for all pairs, and mean(u) + mean(v) is the score (Egerváry
-    1931). They also give the interval, whichever optimal u and v they are. Replace one real sample by another: as v
-    stays feasible, the score falls by at most (u_i - u(x'))/n, where u(x') = min_j c(x', y_j) - v_j. With the
-    inequality of Efron & Stein (1981) this bounds the variance of the score by (var u + var v)/n, at any n, but for
-    estimating the variance of u(x') by that of u; as n grows, the bound is attained wherever the central limit theorem
-    of del Barrio & Loubes (2019) holds. The costs of the edges are no substitute for u and v: they depend on each
-    other, and know nothing of n^(-1/d).
-    What the interval is for is the *expected score at this n*, not the distance between the distributions; and if both
-    samples come from one distribution, it is wider than necessary.
-
-    Args:
-        real: images (n, C, H, W) in [-1, 1], compared by their pixels, or features (n, d).
-        generated: as many, of the same kind.
-        extractor: what the features come from; None for images.
-        cost: "euclidean" or "squared".
-
-    Raises:
-        TypeError, ValueError: other types, shapes or ranges, or samples of unequal size.
-        MemoryError: n² costs are more than the machine has room for.
-
-    Warns:
-        IdenticalSets: the score is 0, for all generated samples are copies of the real ones.
-        checks.ImageRangeWarning: no pixel is below 0, as if images were in [0, 1].
+    1931). They also give the interval, for (var u + var v)/n bounds the variance of the score (by Efron & Stein 1981;
+    attained in the limit, del Barrio & Loubes 2019). It is about the *expected score at this n*, not the distance of
+    the distributions. Raises MemoryError where n² costs are more than there is room for.
     """
     a, b = _pair(real, generated, extractor)
     if len(a) != len(b):
@@ -108,33 +85,9 @@ def sparse_matching_score(
 ) -> Matching:
     """The mean cost over a largest matching, of least cost among these, where only k nearest neighbours may be paired.
 
-    A generated sample keeps the edges to its k nearest reals. What is copied over and over crowds around few reals,
-    and most of it stays unmatched; so does what has no equal among the reals, from the other side. The result's
-    `deficiency` is the unmatched share, and its `value` speaks of the matched pairs only: the two are read together.
-    Both tend to the dense score's, 0 and W, as k tends to n. There is no interval: the score is a ratio of two
-    quantities of which one is an integer program's size; repeat it on fresh samples instead.
-
-    How it is solved: SciPy's sparse solver wants every row matched, so each row gets a dummy column of its own, at a
-    price B. The matching is as large as possible if one pair more is worth any rise of the other costs: for two
-    matchings M and M', the larger M' is preferred if B > cost(M') - cost(M); as a matching never costs more than the
-    sum over rows of their dearest edges, that sum (plus one edge) suffices, and no fixed multiple of the largest cost
-    does, because an augmenting path may exchange edges in all rows. The solver also takes an edge of cost 0, between
-    a sample and its copy, for no edge at all: one constant is added to every entry, which changes no comparison, for
-    every row uses exactly one.
-
-    Args:
-        real: images (n, C, H, W) in [-1, 1], compared by their pixels, or features (n, d).
-        generated: as many, of the same kind.
-        k: neighbours kept, from 1 to n; which of several at equal distance is left open.
-        extractor: what the features come from; None for images.
-        cost: "euclidean" or "squared".
-        both: whether each real sample also keeps the edges to its k nearest generated ones.
-
-    Raises:
-        TypeError, ValueError: as `matching_score`; also a k that is not from 1 to n.
-
-    Warns:
-        IdenticalSets: all matched pairs have cost 0, for these generated samples are copies of real ones.
+    A generated sample keeps the edges to its k nearest reals; with `both`, a real one too to its k nearest generated
+    ones. `deficiency` is the share left unmatched, as many copies of one real are, and `value` speaks of the matched
+    pairs only: read the two together. They tend to 0 and the dense score as k tends to n. There is no interval.
     """
     a, b = _pair(real, generated, extractor)
     n = len(a)
@@ -160,8 +113,9 @@ def sparse_matching_score(
 def _largest_and_cheapest(rows: Tensor, columns: Tensor, price: Tensor, n: int) -> Tensor:
     """Which edges make a largest matching, of least cost among these: their numbers.
 
-    A single outlier may cost so much that the dummies' price, which has to exceed it, swamps the digits of all other
-    costs. Then the pairs that cost that much are settled, and what is left is solved once more at a lower price.
+    SciPy's solver matches every row, so each gets a dummy column, at the price of the sum over rows of their dearest
+    edges: only then is one pair more worth any rise of the other costs. It takes an edge of cost 0 for none, so one
+    constant is added to every entry. Where a few pairs' cost swamps the digits of the others, they are settled first.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
@@ -191,18 +145,9 @@ def _largest_and_cheapest(rows: Tensor, columns: Tensor, price: Tensor, n: int) 
 def real_baseline(
     real: Tensor, n: int, generator: torch.Generator, *, extractor: str | None, cost: str = "euclidean"
 ) -> Matching:
-    """The score of real against real: of n samples drawn at random against n others. No generator can be expected
-    to do better at this n, except one that copies.
+    """The score of n reals, drawn at random by `generator`, against n others, from at least 2n; as `matching_score`.
 
-    Args:
-        real: at least 2n images or features, as in `matching_score`.
-        n: size of either sample.
-        generator: draws which samples are taken.
-        extractor: what the features come from; None for images.
-        cost: "euclidean" or "squared".
-
-    Raises:
-        TypeError, ValueError: as `matching_score`; also fewer than 2n samples.
+    No generator can be expected to do better at this n, except one that copies.
     """
     checks.tensor("real", real)
     checks.whole("n", n, at_most=len(real) // 2, why="half of the real samples, which are split in two")
@@ -213,11 +158,8 @@ def real_baseline(
 def score_difference(first: Matching, second: Matching) -> Result:
     """First score minus second, of two generators that were matched with *the same real samples in the same order*.
 
-    What the reals contribute to both scores cancels: its part of the variance is var(u₁ - u₂)/n, so that the interval
-    is narrower than those of the two scores suggest.
-
-    Raises:
-        ValueError: no potentials (of a sparse score), or another n, kind of score or extractor.
+    What the reals contribute to both cancels, so the interval is narrower than those of the two scores suggest. Raises
+    ValueError for sparse scores, which have no potentials, and for another n, kind of score or extractor.
     """
     if first.potentials is None or second.potentials is None:
         raise ValueError(
@@ -238,15 +180,8 @@ def score_difference(first: Matching, second: Matching) -> Result:
 def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Result | None]:
     """The mean cost of the pairs whose real sample is of class 0, 1, ...; None for a class without pairs.
 
-    The interval takes the pairs of a class for independent, which they are not quite: it describes their spread.
-
-    Args:
-        matching: of any score.
-        labels: class of each real sample, (n,) int64.
-        classes: how many there are.
-
-    Raises:
-        TypeError, ValueError: not one label per real sample, or one out of range.
+    `labels` (n,) int64 are the classes of the real samples, of `classes` in all. The interval takes the pairs of a
+    class for independent, which they are not quite: it describes their spread.
     """
     labels = checks.labels("labels", labels, matching.n, checks.whole("classes", classes)).cpu()
     of_pairs = labels[matching.pairs[:, 0]]
@@ -261,12 +196,8 @@ def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Resu
 def cost_matrix(a: Tensor, b: Tensor, *, cost: str = "euclidean") -> Tensor:
     """Distances ("euclidean") or squared distances ("squared") between a (n, d) and b (m, d): (n, m) float64.
 
-    By a matrix product, ‖a‖² + ‖b‖² - 2a·b, which loses the digits of what is close together; so pairs closer than
-    a few thousandths of their norms are computed again from their difference, and copies are at distance 0 exactly.
-    In few dimensions the differences of all pairs are faster anyway.
-
-    Raises:
-        TypeError, ValueError: other shapes, types or kinds of cost. MemoryError: more than there is room for.
+    By a matrix product, ‖a‖² + ‖b‖² - 2a·b; pairs that are close together, whose digits it loses, are computed again
+    from their difference, so copies are at distance 0 exactly. Raises MemoryError for more than there is room for.
     """
     checks.choice("cost", cost, ("euclidean", "squared"))
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))
@@ -296,13 +227,10 @@ def pair_distances(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
 
 @course_defaults()
 def neighbours(a: Tensor, b: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest rows of b (m, d) to each row of a (n, d), nearest first: indices and distances, (n, k) each.
+    """The k <= m rows of b (m, d) nearest to each of a (n, d), in order: indices and distances, (n, k) each.
 
-    Exact, though searched for in single precision: k + 8 candidates are measured again in double precision, and where
-    rounding could have hidden a nearer one from the candidates, the row is searched again in double precision.
-
-    Raises:
-        TypeError, ValueError: other shapes or types, or a k that is not from 1 to m.
+    Exact: k + 8 candidates are found in single precision and measured in double, and a row is searched again in double
+    where rounding could have hidden a nearer one.
     """
     checks.whole("k", k, at_most=len(b), why="the number of samples")
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))

@@ -1,9 +1,8 @@
 """How many modes of a known mixture a set of samples has, and how many of the samples are good (chapter 8).
 
-Metz et al. 2017 and Lin et al. 2018 count so on a ring and on a grid of Gaussians: a sample is *high-quality* if it
-lies within three standard deviations of the nearest centre, and a mode is *captured* if a high-quality sample is
-nearest to it. A single one is enough, so the count alone says little: a generator that spreads its samples over the
-whole square captures every mode. Read it beside the share of high-quality samples, and beside the counts.
+As in Metz et al. 2017 and Lin et al. 2018: a sample is *high-quality* within three standard deviations of the nearest
+centre, and a mode is *captured* if a high-quality sample is nearest to it. As one is enough, read the count beside the
+share of high-quality samples.
 """
 
 from __future__ import annotations

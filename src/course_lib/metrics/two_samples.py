@@ -1,12 +1,15 @@
 """Two sets of features or pixels compared directly: kernel distance, Parzen window, and two-sample tests (chapter 13).
 
-Kernel distance: Bińkowski et al. 2018, section 3. Parzen window: as in Goodfellow et al. 2014; its faults: Theis et al.
-2016. Sliced Wasserstein distance: Bonneel et al. 2015. Classifier two-sample test: Lopez-Paz & Oquab 2017.
+Kernel distance: Bińkowski et al. 2018, section 3. Parzen window: as in Goodfellow et al. 2014; its faults: Theis et
+al. 2016. Sliced Wasserstein distance: Bonneel et al. 2015. Classifier two-sample test: Lopez-Paz & Oquab 2017.
 
-A test's p-value is the probability of a statistic at least as large if both sets come from one distribution. Levels
-hold for two independent sets; a generator trained on the real set is not independent of it.
+A test's p-value is the probability of a statistic at least as large if both sets come from one distribution. It holds
+for independent sets; a generator trained on the real set is not independent of it.
 
-Legend: N real and M generated samples, d features or pixels each, L random directions.
+In all, `real` (N, d) and `generated` (M, d) are features or pixels, `extractor` is what they come from (None for
+pixels), `generator` draws what is random. All raise TypeError or ValueError for other types or shapes, different
+dimensions, fewer than two samples, or numbers that are not finite, and warn of `IdenticalSets` if nothing but real
+samples is generated. L is the number of random directions.
 """
 
 from __future__ import annotations
@@ -50,25 +53,9 @@ class LogLikelihood(Result):
 def kernel_distance(real: Tensor, generated: Tensor, *, extractor: str | None, batch: int = 2048) -> Result:
     """Squared maximum mean discrepancy with the kernel (xᵀy/d + 1)³, from features (N, d) and (M, d).
 
-    Called KID where the features are those of InceptionV3. The unbiased estimate is used (pairs of a sample with
-    itself are left out), from all samples at once, where Bińkowski et al. average over random subsets. Its mean is 0
-    for a perfect generator at any number of samples; so it *may be negative*.
-
-    The interval is that of a U-statistic: the variance over i of 2(mean_j k(x_i, x_j) - mean_j k(x_i, y_j)), divided
-    by N, and the same of y. Where the distance is about 0 these first-order terms vanish: the interval is then too
-    long on average, by a factor of about √2, and what it misses lies on one side. It is NaN for identical sets.
-
-    Args:
-        real: features (N, d), N at least 2.
-        generated: features (M, d), M at least 2.
-        extractor: what the features come from; None if they are pixels.
-        batch: rows and columns of the kernel matrix that are in memory at once.
-
-    Raises:
-        TypeError, ValueError: other types or shapes, different dimensions, fewer than two samples, not finite.
-
-    Warns:
-        IdenticalSets: nothing but real samples is generated.
+    Called KID where the features are those of InceptionV3. The unbiased estimate from all samples at once, so it *may
+    be negative*; Bińkowski et al. average over random subsets. The interval is that of a U-statistic, up to √2 too
+    long where the distance is about 0, and NaN for identical sets. `batch` rows and columns are in memory at once.
     """
     same, batch = pair(real, generated, extractor), checks.whole("batch", batch)
     x, y = float64(real.detach()), float64(generated.detach())
@@ -113,28 +100,17 @@ def parzen(
 ) -> LogLikelihood:
     """Mean log-likelihood of real samples (N, d) under a Gaussian window around each generated sample (M, d), in nats.
 
-    log p(x) = log (1/M) Σ_i exp(-‖x - g_i‖²/2σ²) - (d/2) log 2πσ². The width σ is the best one for `validation`, never
-    for the samples that are scored. The interval is 1.96 standard errors over them; it knows nothing of the windows.
-
-    It is not the likelihood of the generator, but of the generator with noise added, estimated from M points: in many
-    dimensions M is never large enough, and memorised training samples score better than good new ones.
-
-    Where the mean over `validation` has a stationary point, σ² is a weighted mean of ‖x - g_i‖²/d; so it lies between
-    the mean over x of the smallest of them and the mean of all. That interval is searched by grids, each finer.
+    log p(x) = log (1/M) Σ_i exp(-‖x - g_i‖²/2σ²) - (d/2) log 2πσ². It is the likelihood of the generator with noise
+    added, estimated from M points: in many dimensions M is never large enough, and memorised training samples score
+    best.
 
     Args:
-        real: test samples (N, d) that are scored.
+        real: test samples (N, d) that are scored; the interval is 1.96 standard errors over them.
         generated: generated samples (M, d), centres of the windows.
-        validation: other real samples (V, d), by which σ is chosen.
+        validation: other real samples (V, d), by which σ is chosen; ValueError if all are generated ones, for then σ =
+            0.
         extractor: what the features come from; None if they are pixels, which is the usual case.
         batch: rows of the distance matrix that are in memory at once.
-
-    Raises:
-        TypeError, ValueError: other types or shapes, different dimensions, fewer than two samples, not finite; or a
-            validation set of generated samples, for which σ would be 0.
-
-    Warns:
-        IdenticalSets: nothing but real samples is generated.
     """
     pair(real, generated, extractor)
     sample("validation", validation, dimensions=real.shape[1])
@@ -197,26 +173,9 @@ def sliced_wasserstein(
 ) -> Test:
     """(mean over directions of W_p^p)^(1/p) between the projections of (N, d) and (M, d) on random unit vectors.
 
-    On a line the optimal plan pairs the sorted samples; for N ≠ M it pairs their quantile functions, exactly. A shift
-    by v gives ‖v‖/√d for p = 2. It is above 0 for a perfect generator: compare with the score of other real samples.
-
-    The interval is that of the mean over directions, for these samples; it knows nothing of other samples. The p-value
-    is that of random exchanges between the sets.
-
-    Args:
-        real: features or pixels (N, d).
-        generated: features or pixels (M, d).
-        extractor: what the features come from; None if they are pixels.
-        generator: of the directions and the exchanges.
-        order: p, at least 1.
-        directions: L, at least 2.
-        permutations: random exchanges for the p-value; 0 for none, p is then NaN.
-
-    Raises:
-        TypeError, ValueError: other types or shapes, different dimensions, fewer than two samples, not finite.
-
-    Warns:
-        IdenticalSets: nothing but real samples is generated.
+    A shift by v gives ‖v‖/√d for p = 2. Above 0 for a perfect generator: compare with other real samples. The interval
+    is that of the mean over directions, for these samples; the p-value is that of random exchanges between the sets.
+    `order` is p >= 1, `directions` L >= 2, `permutations` the number of exchanges, 0 for none: p-value NaN.
     """
     pair(real, generated, extractor)
     if checks.real("order", order) < 1:
@@ -247,28 +206,11 @@ def kolmogorov_smirnov(
     directions: int = 32,
     permutations: int = 199,
 ) -> Test:
-    """The largest Kolmogorov–Smirnov statistic, ``max |F_r - F_g|``, over random directions, with its p-value.
+    """The largest Kolmogorov–Smirnov statistic, ``max |F_r - F_g|`` in [0, 1], over random directions.
 
-    The smallest of L p-values is no p-value. Bonferroni's L times the smallest is one, but too large, because the
-    directions are not independent. Here the *largest statistic* is compared with its own distribution under random
-    exchanges between the sets: (1 + how many are as large)/(1 + permutations), which is right for any dependence.
-
-    Args:
-        real: features or pixels (N, d).
-        generated: features or pixels (M, d).
-        extractor: what the features come from; None if they are pixels.
-        generator: of the directions and the exchanges.
-        directions: L, at least 2.
-        permutations: random exchanges for the p-value; 0 for none, p is then NaN.
-
-    Returns:
-        The statistic in [0, 1], without an interval, and p.
-
-    Raises:
-        TypeError, ValueError: other types or shapes, different dimensions, fewer than two samples, not finite.
-
-    Warns:
-        IdenticalSets: nothing but real samples is generated.
+    The p-value compares it with its own distribution under random exchanges between the sets, (1 + how many are as
+    large)/(1 + permutations), which is right however the directions depend on each other. There is no interval.
+    `directions` is L >= 2, `permutations` the number of exchanges, 0 for none: p-value NaN.
     """
     pair(real, generated, extractor)
     values, ranks = _projections(real, generated, directions, generator)
@@ -337,23 +279,11 @@ def classifier_two_sample(
 ) -> Test:
     """Accuracy of telling (N, d) from (N, d), on a held-out half: ½ for a perfect generator, 1 for a poor one.
 
-    A classifier learns from half of each set. If both come from one distribution, its accuracy on the n_te others is
-    about N(½, 1/(4 n_te)), whatever it has learnt; p is the probability of a higher one. The interval is that of a
-    proportion, for the classifier as it is. A weak classifier makes a weak test, never a wrong one.
-
-    Args:
-        real: features or pixels (N, d).
-        generated: features or pixels (N, d), as many as real: otherwise ½ would not be chance.
-        extractor: what the features come from; None if they are pixels.
-        generator: of the split into halves.
-        classifier: ``"logistic"`` regression, which sees linear differences, or k nearest ``"neighbours"`` with
-            k = √n_tr as in Lopez-Paz & Oquab 2017, which also sees others. Features are standardised first.
-
-    Raises:
-        TypeError, ValueError: other types or shapes, fewer than 10 samples in a set, not finite, or unequal sizes.
-
-    Warns:
-        IdenticalSets: nothing but real samples is generated; the accuracy may then be *below* ½.
+    If both sets come from one distribution, the accuracy on the n_te others is about N(½, 1/(4 n_te)); p is the
+    probability of a higher one. A weak classifier makes a weak test, never a wrong one. ``"logistic"`` regression sees
+    linear differences, k nearest ``"neighbours"``, k = √n_tr as in Lopez-Paz & Oquab 2017, others too; features are
+    standardised. Raises ValueError also for unequal sizes or fewer than 10 samples; identical sets may give less than
+    ½.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
