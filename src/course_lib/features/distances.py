@@ -52,13 +52,11 @@ class PerceptualDistance:
         """
         x, y = image_pair(x, y, "(N, 3, H, W)", smallest=self.layers.smallest)
         batch = at_once(self.layers.device, x.shape[2] * x.shape[3])
-        pairs = zip(x.split(batch), y.split(batch), strict=True)
-        return torch.cat(
-            [
-                perceptual_distance(self.layers(a, *self.names), self.layers(b, *self.names), self.weights)
-                for a, b in pairs
-            ]
-        )
+        scores = []
+        for a, b in zip(x.split(batch), y.split(batch), strict=True):
+            maps_a, maps_b = self.layers(a, *self.names), self.layers(b, *self.names)
+            scores.append(perceptual_distance(maps_a, maps_b, self.weights))
+        return torch.cat(scores)
 
 
 def perceptual(device: str | torch.device = "cpu") -> PerceptualDistance:
@@ -84,15 +82,12 @@ def lpips(net: str = "alex", device: str | torch.device = "cpu") -> PerceptualDi
     from torchvision import models
 
     if net == "alex":
-        title, weights, builder = "AlexNet", models.AlexNet_Weights.IMAGENET1K_V1, models.alexnet
+        title, weights, builder, smallest = "AlexNet", models.AlexNet_Weights, models.alexnet, 31
     else:
-        title, weights, builder = "VGG16", models.VGG16_Weights.IMAGENET1K_V1, models.vgg16
-    convolutions = torchvision_network(
-        title, weights, builder, device, "perceptual() measures a similar distance"
-    ).features
-    layers = Chain(
-        named_layers(convolutions, blocks=net == "vgg"), standardised, smallest=16 if net == "vgg" else 31
-    )
+        title, weights, builder, smallest = "VGG16", models.VGG16_Weights, models.vgg16, 16
+    offline = "perceptual() measures a similar distance"
+    network = torchvision_network(title, weights.IMAGENET1K_V1, builder, device, offline)
+    layers = Chain(named_layers(network.features, blocks=net == "vgg"), standardised, smallest)
     linear = {name: theirs[f"lin{i}.model.1.weight"].flatten().to(device) for i, name in enumerate(names)}
     return PerceptualDistance(layers, names, linear, f"LPIPS 0.1 ({title}, torchvision's ImageNet weights)")
 

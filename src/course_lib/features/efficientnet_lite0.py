@@ -11,37 +11,16 @@ from torch import Tensor
 
 from course_lib import checks, efficientnet
 from course_lib.evaluation import batched, device_of
-from course_lib.features.layers import Chain, at_once
+from course_lib.features.layers import Chain, Extractor, at_once
 
 
 @dataclass(frozen=True)
-class ImageNetFeatures:
-    """A frozen ImageNet classifier: features, logits and class probabilities of colour images of any size."""
+class ImageNetFeatures(Extractor):
+    """A frozen ImageNet classifier: features, logits (N, 1000) and probabilities of images (N, 3, H, W) of any size."""
 
     net: efficientnet.EfficientNet
     name: str
     resolution: int  # every image is resized to resolution x resolution first
-
-    @property
-    def dimensions(self) -> int:
-        """Length of a feature vector."""
-        return self.net.cfg.features
-
-    def features(self, x: Tensor) -> Tensor:
-        """Features (N, dimensions), the mean over positions of the last layer, of images (N, 3, H, W) in [-1, 1].
-
-        Raises:
-            TypeError, ValueError: images of another shape or range.
-        """
-        return self._apply(self.net.embed, x)
-
-    def logits(self, x: Tensor) -> Tensor:
-        """Logits (N, 1000) of ImageNet's classes of images (N, 3, H, W) in [-1, 1]. Raises as `features`."""
-        return self._apply(self.net, x)
-
-    def probabilities(self, x: Tensor) -> Tensor:
-        """p(y|x), rows sum to 1: (N, 1000), of images (N, 3, H, W) in [-1, 1]. Raises as `features`."""
-        return self.logits(x).softmax(1)
 
     @property
     def layers(self) -> Chain:

@@ -4,11 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from course_lib import checks
+from course_lib.evaluation import batched
+
+
+class Extractor:
+    """A frozen classifier `net` with a `name`: features, logits and class probabilities of images in [-1, 1].
+
+    All three are where the images are. They raise TypeError or ValueError for images of another shape or range, and
+    warn of `checks.ImageRangeWarning` if no pixel is below 0.
+    """
+
+    net: Any  # has the method embed, images -> features, and its number of features in cfg
+    _shape = "(N, 3, H, W)"
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a feature vector."""
+        return self.net.cfg.features
+
+    def features(self, x: Tensor) -> Tensor:
+        """Last hidden layer (N, dimensions) of images (N, C, H, W)."""
+        return self._apply(self.net.embed, x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, classes) of images (N, C, H, W)."""
+        return self._apply(self.net, x)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """p(y|x), rows sum to 1: (N, classes), of images (N, C, H, W)."""
+        return self.logits(x).softmax(1)
+
+    def _apply(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        return batched(f, checks.images("x", x, self._shape).float())
 
 
 @dataclass(frozen=True)

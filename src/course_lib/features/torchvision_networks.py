@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from course_lib import checks
 from course_lib.evaluation import batched
-from course_lib.features.layers import Chain, at_once, named_layers
+from course_lib.features.layers import Chain, Extractor, at_once, named_layers
 from course_lib.features.torchvision_weights import standardised, torchvision_network
 
 
 @dataclass(frozen=True)
-class TorchvisionFeatures:
+class TorchvisionFeatures(Extractor):
     """A frozen ImageNet classifier of torchvision, with the preprocessing it was trained for.
 
     That resizes the shorter side (bilinear, antialiased) and cuts out the central square: 7/8 of it is seen.
@@ -35,20 +35,12 @@ class TorchvisionFeatures:
         return self.head.in_features
 
     def features(self, x: Tensor) -> Tensor:
-        """Last hidden layer (N, dimensions) of images (N, 3, H, W) in [-1, 1].
-
-        Raises:
-            TypeError, ValueError: images of another shape or range.
-        """
+        """Last hidden layer (N, dimensions) of images (N, 3, H, W)."""
         return self._apply(self.body, x)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Logits (N, 1000) of ImageNet's classes of images (N, 3, H, W) in [-1, 1]. Raises as `features`."""
+        """Logits (N, 1000) of ImageNet's classes of images (N, 3, H, W)."""
         return self._apply(lambda part: self.head(self.body(part)), x)
-
-    def probabilities(self, x: Tensor) -> Tensor:
-        """p(y|x), rows sum to 1: (N, 1000), of images (N, 3, H, W) in [-1, 1]. Raises as `features`."""
-        return self.logits(x).softmax(1)
 
     def _apply(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         device = self.head.weight.device

@@ -143,16 +143,13 @@ def _row(
         "weights": weights,
         "n": board.n,
         "parameters": parameters,
-        "scores": {
-            key: {
-                "value": r.value,
-                "ci95": r.ci95 if math.isfinite(r.ci95) else None,
-                "n": r.n,
-                "extractor": r.extractor,
-            }
-            for key, r in scores.items()
-        },
+        "scores": {key: _recorded(score) for key, score in scores.items()},
     }
+
+
+def _recorded(score: metrics.Result) -> dict[str, Any]:
+    ci95 = score.ci95 if math.isfinite(score.ci95) else None
+    return {"value": score.value, "ci95": ci95, "n": score.n, "extractor": score.extractor}
 
 
 def _weights(board: Board, entry: Entry | None) -> dict[str, str]:

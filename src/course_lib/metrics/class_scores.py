@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from course_lib import checks
-from course_lib.metrics.result import Z95, Result, extractor_name
+from course_lib.metrics.result import Z95, Result, extractor_name, standard_error
 from course_lib.precision import course_defaults, float64
 
 
@@ -115,9 +115,8 @@ def mode_score(
 
 def _exponential(name: str, log: Tensor, influence: Tensor, reference: int | None, extractor: str) -> Result:
     """exp of an estimate, given its influence function (N,) up to a constant: an error e of it is one of e · exp."""
-    value, n = float(log.exp()), len(influence)
-    error = float(influence.std()) / math.sqrt(n) if n > 1 else math.nan
-    return Result(name, value, Z95 * value * error, n, reference, extractor)
+    value = float(log.exp())
+    return Result(name, value, Z95 * value * standard_error(influence), len(influence), reference, extractor)
 
 
 def _divergences(p: Tensor, q: Tensor) -> Tensor:

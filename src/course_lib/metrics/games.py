@@ -63,13 +63,8 @@ def adversarial_metric(
     checks.logits("d2_on_g1", d2_on_g1, "(K,)")
     e1, e2 = _wrong(d1_test, is_real=True), _wrong(d2_test, is_real=True)
     test = _ratio("r_test", e1, e2, "d2_test", paired=True)
-    samples = _ratio(
-        "r_samples",
-        _wrong(d1_on_g2, is_real=False),
-        _wrong(d2_on_g1, is_real=False),
-        "d2_on_g1",
-        paired=False,
-    )
+    on_g2, on_g1 = _wrong(d1_on_g2, is_real=False), _wrong(d2_on_g1, is_real=False)
+    samples = _ratio("r_samples", on_g2, on_g1, "d2_on_g1", paired=False)
     fair = 1 / (1 + tolerance) <= test.value <= 1 + tolerance
     winner = 0 if not fair or samples.value == 1 else 1 if samples.value < 1 else 2
     return Battle(winner, test, samples)
@@ -146,17 +141,14 @@ def play(
             wrong = [_wrong(checks.logits(f"fake[{g!r}][{d!r}]", logits, "(N,)"), is_real=False)]
             if real is not None:
                 wrong.append(_wrong(checks.logits(f"real[{d!r}]", real[d], "(M,)"), is_real=True))
-            if batch is None:
-                outcomes = torch.cat(wrong)
-            else:
-                size = checks.whole("batch", batch)
-                count = min(len(w) for w in wrong) // size
-                if not count:
+            outcomes = torch.cat(wrong)
+            if batch is not None:
+                size, shortest = checks.whole("batch", batch), min(len(w) for w in wrong)
+                if shortest < size:
                     raise ValueError(
-                        f"batch: expected at most {min(len(w) for w in wrong)} samples, as many as {g!r} against "
-                        f"{d!r} has, got {size}"
+                        f"batch: expected at most {shortest} samples, as many as {g!r} against {d!r} has, got {size}"
                     )
-                parts = [w[: count * size].view(count, size) for w in wrong]
+                parts = [w[: shortest // size * size].view(-1, size) for w in wrong]
                 outcomes = float64(torch.cat(parts, 1).mean(1) > 0.5)
             i, j = names.index(g), names.index(d)
             wins[i, j] += outcomes.sum()
@@ -192,9 +184,7 @@ class Ratings:
     ci95: Tensor  # (P,) half-widths, of each rating against the average
     games: Tensor  # (P,) games of each player
     covariance: Tensor = field(repr=False)  # (P, P) of the ratings, in points²
-    dispersion: float = (
-        math.nan
-    )  # Pearson's χ² per degree of freedom: about 1 if one number per player explains all
+    dispersion: float = math.nan  # Pearson's χ² per degree of freedom: about 1 if the ratings explain all
 
     def results(self) -> list[Result]:
         """One `Result` per player, in the order of `names`."""
@@ -204,12 +194,9 @@ class Ratings:
     def lead(self, first: str, second: str) -> Result:
         """Rating of `first` minus that of `second`, with an interval that knows how their errors are correlated."""
         i, j = (self.names.index(checks.choice("player", name, self.names)) for name in (first, second))
-        c = self.covariance
-        variance = float(c[i, i] + c[j, j] - 2 * c[i, j])
-        n = int(min(self.games[i], self.games[j]))
-        return Result(
-            f"{first} ahead of {second}", float(self.rating[i] - self.rating[j]), Z95 * math.sqrt(variance), n
-        )
+        c, value = self.covariance, float(self.rating[i] - self.rating[j])
+        ci95 = Z95 * math.sqrt(float(c[i, i] + c[j, j] - 2 * c[i, j]))
+        return Result(f"{first} ahead of {second}", value, ci95, int(min(self.games[i], self.games[j])))
 
 
 @course_defaults()
@@ -239,10 +226,16 @@ def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> 
     won = games.wins.sum(1) + prior / 2
     strength = torch.ones(len(won), dtype=torch.float64)
 
-    def slope(strength: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradient (P,) of the log-likelihood by the log-strengths, wins had minus wins expected, and p (P, P)."""
-        p = strength[:, None] / (strength[:, None] + strength)
-        return won - (totals * p).sum(1) - prior * strength / (1 + strength), p
+    def probabilities(strength: Tensor) -> Tensor:
+        return strength[:, None] / (strength[:, None] + strength)  # (P, P)
+
+    def gradient(strength: Tensor) -> Tensor:
+        """Of the log-likelihood by the log-strengths, (P,): wins had minus wins expected."""
+        return won - (totals * probabilities(strength)).sum(1) - prior * strength / (1 + strength)
+
+    def covariance(strength: Tensor) -> Tensor:
+        p = probabilities(strength)
+        return _covariance(totals * p * p.T, prior * strength / (1 + strength) ** 2)
 
     for step in range(checks.whole("steps", steps)):
         meetings = (totals / (strength[:, None] + strength)).sum(1) + prior / (strength + 1)
@@ -250,30 +243,21 @@ def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> 
         if prior == 0:
             strength = strength / strength.log().mean().exp()  # the scale is free
         if step % 10 == 9:  # MM climbs surely but slowly; Newton's step ends it, if it leads on
-            gradient, p = slope(strength)
-            covariance = _covariance(totals * p * p.T, prior * strength / (1 + strength) ** 2)
-            newton = covariance @ gradient
+            newton = covariance(strength) @ gradient(strength)
             nearer = strength * newton.exp()
-            if slope(nearer)[0].norm() < gradient.norm():
+            if gradient(nearer).norm() < gradient(strength).norm():
                 strength = nearer
             if float(newton.abs().max()) < 1e-10:
                 break
     else:
         raise RuntimeError(f"ratings: not converged after {steps} steps; raise steps")
-    p = slope(strength)[1]
-    weight = totals * p * p.T
-    covariance = _covariance(weight, prior * strength / (1 + strength) ** 2) * ELO**2
+    p, spread = probabilities(strength), covariance(strength) * ELO**2
+    rating, ci95 = _CENTRE + ELO * strength.log(), Z95 * spread.diagonal().clamp(min=0).sqrt()
     met = totals.triu(1) > 0
     freedom = int(met.sum()) - (len(won) - 1)
-    chi2 = float(((games.wins - totals * p) ** 2 / weight)[met].sum())
-    return Ratings(
-        games.names,
-        _CENTRE + ELO * strength.log(),
-        Z95 * covariance.diagonal().clamp(min=0).sqrt(),
-        totals.sum(1),
-        covariance,
-        chi2 / freedom if freedom > 0 else math.nan,
-    )
+    chi2 = float(((games.wins - totals * p) ** 2 / (totals * p * p.T))[met].sum())
+    dispersion = chi2 / freedom if freedom > 0 else math.nan
+    return Ratings(games.names, rating, ci95, totals.sum(1), spread, dispersion)
 
 
 @course_defaults()

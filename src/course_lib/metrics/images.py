@@ -113,9 +113,8 @@ def ssim(
     for part_x, part_y in _parts(x, y):
         local = _local(part_x, part_y, window)
         if exponents == [1, 1, 1] and c3 == c2 / 2:
-            similarity = (
-                _luminance(local, c1) * (2 * local.covariance + c2) / (local.var_x + local.var_y + c2)
-            )
+            luminance = _luminance(local, c1)
+            similarity = luminance * (2 * local.covariance + c2) / (local.var_x + local.var_y + c2)
         else:
             maps = _maps(local, c1, c2, c3)
             _real_power(maps.structure, exponents[2])
@@ -248,8 +247,7 @@ def _prepared(x: Tensor, y: Tensor, window: Tensor | None) -> tuple[Tensor, Tens
     window = gaussian_window() if window is None else float64(checks.tensor("window", window, "(s,)"))
     if float(window.min()) < 0 or abs(float(window.sum()) - 1) > 1e-6:
         raise ValueError(f"window: expected weights >= 0 with sum 1, got sum {float(window.sum()):.6g}")
-    x, y = image_pair(x, y, smallest=len(window))
-    return x, y, window
+    return *image_pair(x, y, smallest=len(window)), window
 
 
 def _constants(k1: float, k2: float, c3: float | None) -> tuple[float, float, float]:
@@ -260,8 +258,7 @@ def _constants(k1: float, k2: float, c3: float | None) -> tuple[float, float, fl
 
 def _parts(x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """A few images at a time: on a CPU, as many as keep the maps in its cache."""
-    values = 2**16 if x.device.type == "cpu" else 2**24
-    batch = max(1, values // x[0].numel())
+    batch = max(1, (2**16 if x.device.type == "cpu" else 2**24) // x[0].numel())
     return zip(x.split(batch), y.split(batch), strict=True)
 
 

@@ -39,9 +39,8 @@ class Matching(Result):
 
     pairs: Tensor = field(repr=False)  # (m, 2) int64: index of the real sample, index of the generated one
     costs: Tensor = field(repr=False)  # (m,) float64, rising
-    potentials: tuple[Tensor, Tensor] | None = field(
-        default=None, repr=False
-    )  # u of reals, v of generated, (n,)
+    # u of reals and v of generated samples, (n,) each
+    potentials: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
     deficiency: float = 0.0  # share of the samples left without a partner: 0 for a perfect matching
 
 
@@ -67,10 +66,8 @@ def matching_score(
     advice = "match fewer samples, or use sparse_matching_score, which keeps a few neighbours of each"
     checks.memory(f"a matching of {len(a):,} samples with as many", 16 * len(a) ** 2, advice)
     columns, u, v = column_generation.solve(cost_matrix(a, b, cost=cost).numpy())
-    n = len(a)
-    pairs = torch.stack([torch.arange(n), torch.from_numpy(columns)], 1)
-    ci95 = Z95 * math.sqrt((u.var(ddof=1) + v.var(ddof=1)) / n) if n > 1 else math.nan
-    return _matching(a, b, pairs, cost, extractor, ci95, (torch.from_numpy(u), torch.from_numpy(v)))
+    pairs = torch.stack([torch.arange(len(a)), torch.from_numpy(columns)], 1)
+    return _matching(a, b, pairs, cost, extractor, (torch.from_numpy(u), torch.from_numpy(v)))
 
 
 @course_defaults()
@@ -98,8 +95,7 @@ def sparse_matching_score(
         )
     checks.whole("k", k, at_most=n, why="the number of samples")
     near, _ = neighbours(b, a, k)
-    edges = near + n * torch.arange(n)[:, None]  # (n, k): generated·n + real
-    edges = edges.reshape(-1)
+    edges = (near + n * torch.arange(n)[:, None]).reshape(-1)  # (n k,): generated·n + real
     if both:
         near, _ = neighbours(a, b, k)
         edges = torch.cat([edges, (near * n + torch.arange(n)[:, None]).reshape(-1)]).unique()
@@ -107,7 +103,7 @@ def sparse_matching_score(
     price = _power(pair_distances(b, a, rows, columns), cost)
     chosen = _largest_and_cheapest(rows, columns, price, n)
     pairs = torch.stack([columns[chosen], rows[chosen]], 1)
-    return _matching(a, b, pairs, cost, extractor, math.nan, None)
+    return _matching(a, b, pairs, cost, extractor)
 
 
 def _largest_and_cheapest(rows: Tensor, columns: Tensor, price: Tensor, n: int) -> Tensor:
@@ -170,10 +166,8 @@ def score_difference(first: Matching, second: Matching) -> Result:
         raise ValueError(f"expected scores of the same kind, n and extractor, got {kinds[0]} and {kinds[1]}")
     (u1, v1), (u2, v2) = first.potentials, second.potentials
     variance = float((u1 - u2).var() + v1.var() + v2.var()) / first.n
-    value = first.value - second.value
-    return Result(
-        f"difference of {first.name}", value, Z95 * math.sqrt(variance), first.n, first.n, first.extractor
-    )
+    name, value, ci95 = f"difference of {first.name}", first.value - second.value, Z95 * math.sqrt(variance)
+    return Result(name, value, ci95, first.n, first.n, first.extractor)
 
 
 @course_defaults()
@@ -185,11 +179,11 @@ def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Resu
     """
     labels = checks.labels("labels", labels, matching.n, checks.whole("classes", classes)).cpu()
     of_pairs = labels[matching.pairs[:, 0]]
-    costs = [matching.costs[of_pairs == c] for c in range(classes)]
-    return [
-        mean(f"{matching.name}, class {c}", x, extractor=matching.extractor) if len(x) else None
-        for c, x in enumerate(costs)
-    ]
+    results: list[Result | None] = []
+    for c in range(classes):
+        name, costs = f"{matching.name}, class {c}", matching.costs[of_pairs == c]
+        results.append(mean(name, costs, extractor=matching.extractor) if len(costs) else None)
+    return results
 
 
 @course_defaults()
@@ -220,8 +214,8 @@ def cost_matrix(a: Tensor, b: Tensor, *, cost: str = "euclidean") -> Tensor:
 @course_defaults()
 def pair_distances(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
     """‖a[i] - b[j]‖ of pairs given by their indices i, j (m,): (m,) float64, from the differences themselves."""
-    # in blocks that stay in the cache
-    parts = zip(*(x.split(max(1, _BLOCK // 16 // a.shape[1])) for x in (i, j)), strict=True)
+    block = max(1, _BLOCK // 16 // a.shape[1])  # stays in the cache
+    parts = zip(i.split(block), j.split(block), strict=True)
     return torch.cat([(float64(a[p]) - float64(b[q])).square().sum(1).sqrt() for p, q in parts])
 
 
@@ -239,10 +233,8 @@ def neighbours(a: Tensor, b: Tensor, k: int) -> tuple[Tensor, Tensor]:
     # A product of d terms is off by at most d·ε times the product of the norms; a few ε more for what is rounded first.
     error = (a.shape[1] + 8) * torch.finfo(torch.float32).eps * (a.square().sum(1) + b2.max())
     small, small2 = b.float().T.contiguous(), b2.float()
-    indices, distances = (
-        torch.empty(len(a), k, dtype=torch.int64),
-        torch.empty(len(a), k, dtype=torch.float64),
-    )
+    indices = torch.empty(len(a), k, dtype=torch.int64)
+    distances = torch.empty(len(a), k, dtype=torch.float64)
     for rows in torch.arange(len(a)).split(max(1, _BLOCK // len(b))):
         # ‖a‖² is the same for a whole row: it is left out of the search
         rough, found = torch.addmm(small2, a[rows].float(), small, alpha=-2).topk(wide, 1, largest=False)
@@ -274,11 +266,8 @@ def _centred(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _power(distance: Tensor, cost: str) -> Tensor:
-    return (
-        distance
-        if checks.choice("cost", cost, ("euclidean", "squared")) == "euclidean"
-        else distance.square()
-    )
+    checks.choice("cost", cost, ("euclidean", "squared"))
+    return distance if cost == "euclidean" else distance.square()
 
 
 def _pair(real: Tensor, generated: Tensor, extractor: str | None) -> tuple[Tensor, Tensor]:
@@ -300,11 +289,13 @@ def _matching(
     pairs: Tensor,
     cost: str,
     extractor: str | None,
-    ci95: float,
-    potentials: tuple[Tensor, Tensor] | None,
+    potentials: tuple[Tensor, Tensor] | None = None,
 ) -> Matching:
     """The result, with the costs of its pairs computed once more from their differences."""
-    n = len(real)
+    n, ci95 = len(real), math.nan
+    if potentials is not None and n > 1:
+        u, v = (potential.numpy() for potential in potentials)
+        ci95 = Z95 * math.sqrt((u.var(ddof=1) + v.var(ddof=1)) / n)
     costs = _power(pair_distances(real, generated, pairs[:, 0], pairs[:, 1]), cost)
     costs, order = costs.sort(dim=0, stable=True)
     if float(costs[-1]) == 0:
@@ -316,15 +307,5 @@ def _matching(
         )
     kind = "W₁" if cost == "euclidean" else "W₂²"
     name = f"matching score {kind}" + ("" if potentials is not None else " on nearest neighbours")
-    return Matching(
-        name,
-        float(costs.mean()),
-        ci95,
-        n,
-        n,
-        extractor,
-        pairs=pairs[order],
-        costs=costs,
-        potentials=potentials,
-        deficiency=1 - len(costs) / n,
-    )
+    value, found = float(costs.mean()), {"pairs": pairs[order], "costs": costs, "potentials": potentials}
+    return Matching(name, value, ci95, n, n, extractor, **found, deficiency=1 - len(costs) / n)

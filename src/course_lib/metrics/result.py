@@ -44,9 +44,12 @@ class Result:
 def mean(name: str, values: Tensor, *, reference: int | None = None, extractor: str | None = None) -> Result:
     """The mean of `values` (N,), one finite number per sample, with an interval of ± 1.96 standard errors."""
     values = float64(checks.tensor("values", values, "(N,)").detach())
-    n = len(values)
-    error = float(values.std()) / math.sqrt(n) if n > 1 else math.nan
-    return Result(name, float(values.mean()), Z95 * error, n, reference, extractor)
+    return Result(name, float(values.mean()), Z95 * standard_error(values), len(values), reference, extractor)
+
+
+def standard_error(values: Tensor) -> float:
+    """Of the mean of `values` (N,); NaN for a single one."""
+    return float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
 def proportion(

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from course_lib import checks
 from course_lib.metrics.distributions import pair, sample, squared_distances
-from course_lib.metrics.result import Z95, Result, proportion
+from course_lib.metrics.result import Z95, Result, proportion, standard_error
 from course_lib.precision import course_defaults, float64
 
 
@@ -117,13 +117,11 @@ def parzen(
     batch = checks.whole("batch", batch)
     centres, held_out = float64(generated.detach()), float64(validation.detach())
     sigma = _best_width(held_out, centres, batch)
-    values = _parzen_log_densities(
-        float64(real.detach()), centres, torch.tensor([sigma], dtype=torch.float64), batch
-    )[:, 0]
-    ci95 = Z95 * float(values.std()) / math.sqrt(len(values))
-    return LogLikelihood(
-        "Parzen log-likelihood", float(values.mean()), ci95, len(generated), len(real), extractor, sigma=sigma
-    )
+    width = torch.tensor([sigma], dtype=torch.float64)
+    values = _parzen_log_densities(float64(real.detach()), centres, width, batch)[:, 0]
+    name, value, ci95 = "Parzen log-likelihood", float(values.mean()), Z95 * float(values.std())
+    ci95 /= math.sqrt(len(values))
+    return LogLikelihood(name, value, ci95, len(generated), len(real), extractor, sigma=sigma)
 
 
 def _best_width(x: Tensor, centres: Tensor, batch: int) -> float:
@@ -189,8 +187,7 @@ def sliced_wasserstein(
 
     power = costs(_first(n, total))  # (L,) W_p^p in each direction
     value = float(power.mean()) ** (1 / order)
-    error = float(power.std()) / math.sqrt(len(power))
-    ci95 = Z95 * error * value / (order * float(power.mean())) if value > 0 else math.nan
+    ci95 = Z95 * standard_error(power) * value / (order * float(power.mean())) if value > 0 else math.nan
     p = _permutation_p(lambda is_real: float(costs(is_real).mean()), n, total, permutations, generator)
     name = f"sliced Wasserstein-{order:g}"
     return Test(name, value, ci95, len(generated), n, extractor, p=p)
@@ -308,6 +305,5 @@ def classifier_two_sample(
         model = KNeighborsClassifier(max(1, math.isqrt(2 * half)))
     accuracy = float(make_pipeline(StandardScaler(), model).fit(train, y_train).score(test, y_test))
     p = 0.5 * math.erfc((accuracy - 0.5) * math.sqrt(2 * len(y_test)))  # standard deviation 1/(2√n_te)
-    share = proportion("accuracy", accuracy, len(y_test))
-    name = f"classifier test ({classifier})"
-    return Test(name, accuracy, share.ci95, n, n, extractor, p=p)
+    ci95 = proportion("accuracy", accuracy, len(y_test)).ci95
+    return Test(f"classifier test ({classifier})", accuracy, ci95, n, n, extractor, p=p)
