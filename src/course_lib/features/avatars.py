@@ -47,9 +47,8 @@ class AvatarAttributes(Extractor):
 def avatar_attributes(device: str | torch.device = "cpu") -> AvatarAttributes:
     """The shipped classifier of drawn faces (checkpoint ``avatar_classifier``), the extractor of their metrics.
 
-    It knows the style "open-peeps" of `data.avatars`, in slightly blurred, shifted and noisy faces too, and these
-    attributes: glasses, head, expression, facial_hair, mask, clothing_color, head_contrast_color and skin_color.
-    What a mask or a beard hides it can only guess. Raises DataFileError if its checkpoint is missing or altered.
+    It knows the style "open-peeps" of `data.avatars`, blurred, shifted and noisy, too: glasses, head, expression,
+    facial_hair, mask, clothing_color, head_contrast_color and skin_color. DataFileError if its checkpoint is missing.
     """
     net = zoo.load("avatar_classifier", device)
     assert isinstance(net, AvatarCNN)

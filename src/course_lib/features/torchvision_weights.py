@@ -1,7 +1,6 @@
 """Torchvision's networks with their ImageNet weights, which are downloaded at the first call, into the cache folder.
 
-Their sha256 is compared at every call with the eight digits in the file's name, which is all that torchvision
-publishes; no code in them is run.
+Their sha256 is compared with the eight digits in the file's name, all that torchvision publishes; no code is run.
 """
 
 from __future__ import annotations

@@ -148,11 +148,7 @@ def record() -> dict[str, Any]:
 
 
 def rows(board: str) -> dict[str, dict[str, Any]]:
-    """The rows of a board by checkpoint, `REAL` last; each has a label, n, seconds, parameters and scores.
-
-    A score is a dictionary of value, ci95 (None where there is none), n and extractor. ValueError for an unknown
-    board.
-    """
+    """The rows of a board by checkpoint, `REAL` last; each has a label, n, seconds, parameters and scores."""
     checks.choice("board", board, BOARDS)
     return record()["boards"].get(board, {"rows": {}})["rows"]
 

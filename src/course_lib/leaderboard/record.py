@@ -1,7 +1,6 @@
 """The record behind the leaderboard: every generator that ships, every metric, the same data, the same n (chapter 15).
 
-A row keeps the sha256 of all weights behind it, and a board its numbers of samples and a `probe` of its scores, so that
-it is known when they are out of date; only such rows are computed again.
+A row keeps the sha256 of its weights, a board a `probe` of its scores, so that only what is out of date is done again.
 """
 
 from __future__ import annotations

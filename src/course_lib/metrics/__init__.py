@@ -1,8 +1,6 @@
-"""Scores for images and for generators: of single images, of distributions, by matching, and from games.
+"""Scores of single images, of sets of them, by matching, and from games: most return a `Result` with an interval.
 
-Every score takes images or features and returns a `Result`, which carries the number of samples, the extractor's
-name and a 95 % confidence interval. What only chapter 14 needs, the algorithms behind the matching, is in
-`course_lib.metrics.assignment`.
+What only chapter 14 needs, the algorithms behind the matching, is in `course_lib.metrics.assignment`.
 """
 
 from course_lib.metrics.class_scores import inception_score, mode_score, modified_inception_score

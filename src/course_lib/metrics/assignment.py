@@ -1,7 +1,6 @@
 """The algorithms behind the matchings of chapter 14, written out for small instances; `matching` solves large ones.
 
-Largest matchings and their covers: König 1931. Hungarian method: Kuhn 1955, with Egerváry's (1931) potentials; here
-one shortest-path tree per row, O(n²m). Flow: successive shortest paths (Edmonds & Karp 1972, Tomizawa 1971).
+Wrong arguments raise ValueError. Shapes: n rows, m columns; `edges` (n, m) says which pairs may be matched.
 """
 
 from __future__ import annotations
@@ -17,10 +16,7 @@ Edge = tuple[int, int, int, float]  # from, to, capacity, cost of one unit
 
 
 def maximum_matching(edges: ArrayLike) -> NDArray[np.int64]:
-    """The largest matching, by augmenting paths: the column of each row, -1 where it has none, (n,).
-
-    `edges` (n, m) are booleans, whether row i may be matched with column j; ValueError for anything else.
-    """
+    """The largest matching, by augmenting paths (König 1931): the column of each row, -1 where it has none, (n,)."""
     allowed = _booleans("edges", edges)
     rows, columns = allowed.shape
     neighbours = [np.flatnonzero(row).tolist() for row in allowed]
@@ -49,11 +45,10 @@ def maximum_matching(edges: ArrayLike) -> NDArray[np.int64]:
 
 
 def vertex_cover(edges: ArrayLike, matching: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """König's smallest vertex cover, which proves a matching to be a largest one: rows (n,) and columns (m,).
+    """König's (1931) smallest vertex cover, which proves a matching (n,) largest: rows (n,) and columns (m,).
 
-    Of what alternating paths from the unmatched rows reach, it is the columns, and of what they do not reach, the
-    rows. `edges` (n, m) are booleans, `matching` (n,) is as from `maximum_matching`; ValueError for other shapes, or
-    if the matching can be augmented.
+    These are the rows that alternating paths from the unmatched rows do not reach, and the columns that they do.
+    Raises ValueError if the matching can be augmented.
     """
     allowed = _booleans("edges", edges)
     matched = np.asarray(matching)
@@ -75,8 +70,8 @@ def vertex_cover(edges: ArrayLike, matching: ArrayLike) -> tuple[NDArray[np.bool
 def hungarian(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """The cheapest matching that covers every row: columns (n,), and potentials u (n,) and v (m,) that prove it.
 
-    u_i + v_j <= c_ij everywhere, with equality on matched edges, and v_j <= 0 with equality on unmatched columns.
-    `cost` (n, m) has finite numbers and n <= m; ValueError otherwise.
+    `cost` (n, m) is finite, n <= m. u_i + v_j <= c_ij, with equality on matched edges, and v_j <= 0, with equality on
+    unmatched columns (Egerváry 1931). Kuhn 1955, here with one shortest-path tree per row: O(n²m).
     """
     c = _costs(cost)
     n, m = c.shape
@@ -112,9 +107,8 @@ def hungarian(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], 
 def min_cost_max_flow(edges: Sequence[Edge], source: int, sink: int) -> tuple[list[int], int, float]:
     """A cheapest among the largest flows: the flow on every edge, its amount, and its cost.
 
-    Successive shortest paths; potentials h keep the reduced costs c_ij + h_i - h_j >= 0, as Dijkstra's algorithm
-    needs. `edges` are (from, to, capacity, cost) with whole capacities >= 0 and costs >= 0, parallel ones too;
-    ValueError otherwise, or if source and sink are the same node.
+    Edges are (from, to, capacity, cost) with whole capacities and costs, both >= 0. Successive shortest paths (Edmonds
+    & Karp 1972, Tomizawa 1971); potentials h keep c_ij + h_i - h_j >= 0, as Dijkstra's algorithm needs.
     """
     if source == sink:
         raise ValueError(f"sink: expected another node than the source, got {sink} for both")
@@ -165,8 +159,7 @@ def min_cost_max_flow(edges: Sequence[Edge], source: int, sink: int) -> tuple[li
 def match_by_flow(cost: ArrayLike, edges: ArrayLike | None = None) -> NDArray[np.int64]:
     """A cheapest among the largest matchings, as a flow (thesis, section 5.6): the column of each row or -1, (n,).
 
-    `cost` (n, m) has finite numbers >= 0; `edges` (n, m) says which pairs may be matched, all if None. ValueError for
-    anything else. Capacities are whole numbers, and so is the flow: 1 on an edge means that it is matched.
+    `cost` (n, m) is finite and >= 0; `edges` None allows all pairs. Whole capacities give a whole flow: 1 if matched.
     """
     c = _matrix("cost", cost).astype(float)
     if not (np.isfinite(c).all() and (c >= 0).all()):

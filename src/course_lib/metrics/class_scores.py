@@ -1,10 +1,7 @@
 """Scores from a classifier's probabilities: the Inception score and its variants (chapter 13).
 
-Inception score: Salimans et al. 2016; modified: Gurumurthy et al. 2017; mode score: Che et al. 2017 and Zhou et al.
-2018. Each is a score of a *set*, for it needs the marginal p(y). All raise TypeError or ValueError for rows that are
-no probabilities; `extractor` is the classifier's name; intervals are those of the delta method.
-
-Legend: N samples, C classes; p_i = p(y|x_i), a row of `probabilities`; p̄ = p(y) = mean of p_i; KL in nats.
+Each is a score of a *set*, with the interval of the delta method. Raises TypeError or ValueError for rows that are no
+probabilities. N samples, C classes; p_i = p(y|x_i), a row of `probabilities`; p̄ = p(y) = mean of p_i; KL in nats.
 """
 
 from __future__ import annotations
@@ -26,9 +23,9 @@ def inception_score(
 ) -> Result:
     """exp(mean_i KL(p_i ‖ p̄)) of class probabilities (N, C): from 1 to C. High for sure and varied classes.
 
-    `splits` = 10 is the form of Salimans et al.: the mean over parts of equal size, shuffled by `generator`, each with
-    its own marginal. That is lower, for the marginal of fewer samples fits them better. The interval is then that of a
-    mean of `splits`. Raises also for more splits than samples, and for splits without a generator.
+    `splits` = 10 is the form of Salimans et al. 2016: the mean over equal parts, shuffled by `generator`, each with
+    its own marginal. It is lower, for the marginal of fewer samples fits them better; its interval is that of a mean
+    of `splits`.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     n, splits = len(p), checks.whole("splits", splits, at_most=len(p), why="one sample in each")
@@ -54,9 +51,8 @@ def modified_inception_score(
 ) -> Result:
     """exp(mean KL(p_i ‖ p_j)) over pairs i ≠ j of one class: m-IS, from 1, high for variety *within* classes.
 
-    Probabilities are (N, C); `labels` (N,) are the samples' classes, by default the most probable ones. Classes of one
-    sample are left out; ValueError if none is left. Infinite where a class is impossible for one sample and possible
-    for another, and unstable for sure classifiers. Gurumurthy et al. report the mean of one score per class.
+    `labels` (N,) are by default the most probable classes; classes of one sample are left out. Unstable for sure
+    classifiers, and infinite where a class is impossible for one sample only. Gurumurthy et al. 2017, class by class.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     n, classes = p.shape
@@ -80,20 +76,11 @@ def modified_inception_score(
 def mode_score(
     probabilities: Tensor, training: Tensor, *, extractor: str, variant: str = "identity"
 ) -> Result:
-    """exp(mean_i KL(p_i ‖ p*) - KL(p̄ ‖ p*)), with p* the mean of p(y|x) over training data: *is* the Inception score.
+    """exp(mean_i KL(p_i ‖ p*) - KL(p̄ ‖ p*)), with p* the mean of `training` (M, C): *is* the Inception score.
 
-    The terms with p* cancel (Zhou et al. 2018), so the ``"identity"`` variant ignores the training data; both terms
-    are computed to show it. ``"marginal"``, of Xu et al. 2018, has KL(p_i ‖ p̄) in front: it is IS · exp(-KL(p̄ ‖
-    p*)), and punishes a missing class.
-
-    Args:
-        probabilities: p(y|x) of the generated samples, (N, C).
-        training: p(y|x) of training samples, or their labels as one-hot rows, (M, C); or one row, p* itself.
-        extractor: the classifier's name.
-        variant: ``"identity"`` or ``"marginal"``.
-
-    Raises:
-        TypeError, ValueError: also for another number of classes, or a generated class of probability 0 in training.
+    Che et al. 2017; the terms with p* cancel (Zhou et al. 2018), so it ignores the training data: p(y|x), one-hot
+    labels, or one row, p* itself. The variant ``"marginal"`` (Xu et al. 2018) has KL(p_i ‖ p̄) in front: it is IS ·
+    exp(-KL(p̄ ‖ p*)), and punishes a missing class. ValueError for a generated class of probability 0 in training.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     real = _probabilities("training", training, extractor)

@@ -1,11 +1,9 @@
 """Large dense assignment problems, solved exactly on few of their edges, with a proof that these were enough.
 
-`solve` takes the k edges per row and column that look cheapest, solves that sparse problem, and looks once at all
-edges with their reduced costs c_ij - u_i - v_j. If none is negative, the potentials u, v prove the optimum of the
-whole problem (Egerváry 1931); else such edges join, and it is solved again. This is column generation (Gilmore &
-Gomory 1961; Gerber & Maffioli 1997; Schmitzer 2016), started from the potentials of a problem of half the size. The
-sparse way pays where costs are concentrated, as distances in four dimensions or more are; otherwise all edges go to
-the same solver: the network simplex method of POT (Flamary et al. 2021; Bonneel et al. 2011).
+Column generation (Gilmore & Gomory 1961; Schmitzer 2016): solve on the edges that look cheapest by the potentials of a
+problem of half the size, and add all edges whose reduced cost c_ij - u_i - v_j is negative, until there is none: then
+u, v prove the optimum (Egerváry 1931). It pays where costs are concentrated; otherwise all edges go to the same
+solver, the network simplex method of POT (Flamary et al. 2021; Bonneel et al. 2011).
 """
 
 from __future__ import annotations
@@ -30,8 +28,8 @@ _ROWS = 256  # looked at together: a few megabytes
 def solve(cost: Float) -> tuple[Index, Float, Float]:
     """A cheapest perfect matching of costs (n, n): the column of each row (n,), and potentials u, v (n,).
 
-    The potentials prove it: u_i + v_j <= c_ij everywhere, up to the solver's rounding (below 1e-9 of the largest cost
-    in the tests), with equality on the matched edges. Raises ValueError for what is not square.
+    The potentials prove it: u_i + v_j <= c_ij up to rounding (below 1e-9 of the largest cost), with equality on
+    matched edges. Raises ValueError for what is not square.
     """
     if cost.ndim != 2 or cost.shape[0] != cost.shape[1]:
         raise ValueError(f"cost: expected a square matrix, got shape {cost.shape}")
@@ -39,9 +37,9 @@ def solve(cost: Float) -> tuple[Index, Float, Float]:
 
 
 def concentrated(cost: Float) -> bool:
-    """Whether the cheapest edge of a row costs at least 0.1 of the mean, judged by some hundred rows and columns.
+    """Whether the cheapest edge of a row costs at least 0.1 of the mean, as of distances in four dimensions or more.
 
-    Distances in four dimensions or more are like this. False for no more than `SMALL` rows, where it does not matter.
+    Judged by some hundred rows and columns; False up to `SMALL` rows, where it does not matter.
     """
     step = max(1, len(cost) // 512)
     sample = cost[::step, ::step]

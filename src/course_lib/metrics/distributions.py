@@ -1,12 +1,8 @@
 """How far apart two sets of features are: Fréchet distance, precision and recall (chapter 13).
 
-Fréchet distance: Heusel et al. 2017, Eq. (6), after Dowson & Landau 1982; its bias: Chong & Forsyth 2020. Precision
-and recall: Kynkäänniemi et al. 2019; density and coverage: Naeem et al. 2020. All compute on the CPU in float64.
-`extractor` says what the features come from, None if they are pixels. All raise TypeError or ValueError for other
-types or shapes, different dimensions, fewer than two samples, or numbers that are not finite, and warn of
-`IdenticalSets` if nothing but real samples is generated.
-
-Legend: N real and M generated samples, d features each; μ, Σ mean and covariance; r real, g generated.
+`extractor` says what the features come from, None if they are pixels. Raises TypeError or ValueError for other types
+or shapes, fewer than two samples, or numbers that are not finite; warns of `IdenticalSets` if nothing but real samples
+is generated. N real and M generated samples, d features each; μ, Σ mean and covariance; r real, g generated.
 """
 
 from __future__ import annotations
@@ -31,8 +27,8 @@ class TooFewSamples(UserWarning):
 class Moments:
     """Mean and covariance of features, gathered batch by batch; two of them merge by ``+``.
 
-    Kept are the mean and the scatter about it, merged as by Chan, Golub & LeVeque 1983, Eq. (2.1), for sums of x and
-    xxᵀ lose all digits where the mean is large against the spread.
+    Kept are mean and scatter (Chan, Golub & LeVeque 1983, Eq. (2.1)); sums of xxᵀ lose the digits where means are
+    large.
     """
 
     @course_defaults()
@@ -113,18 +109,11 @@ def frechet(
 ) -> Result:
     """‖μ_r - μ_g‖² + tr(Σ_r + Σ_g - 2(Σ_r^½ Σ_g Σ_r^½)^½) of features (N, d) and (M, d), or of their `Moments`.
 
-    The squared 2-Wasserstein distance of two Gaussians; called FID where the features are those of InceptionV3. It is
-    not zero for a perfect generator: see `frechet_bias`. The interval is that of the delta method, for the *expected
-    score of this many samples*, which contains the bias; it is NaN for n ≤ d, for `Moments` and for identical sets, up
-    to √2 too long near equality, and too short for very heavy tails. Warns of `TooFewSamples` for n ≤ d.
-
-    Args:
-        real: features (N, d), or moments gathered before.
-        generated: features (M, d), or moments gathered before.
-        extractor: what the features come from.
-        interval: whether to compute the interval, which takes about twice as long as the distance.
-        fixed_reference: whether the real set is taken as it is, as when several generators are compared with one set;
-            `real` may then be `Moments`, and there still is an interval.
+    Heusel et al. 2017, Eq. (6), FID with the features of InceptionV3; above 0 for a perfect generator: `frechet_bias`.
+    The interval, that of the delta method, is about the *expected score of this many samples*; it is up to √2 too long
+    near equality, and NaN for identical sets, for n ≤ d (which warns of `TooFewSamples`), if not wanted, and for
+    `Moments`, except for real ones with a `fixed_reference`, which takes the real set as it is, as when generators are
+    compared.
     """
     sets = isinstance(real, Tensor) and isinstance(generated, Tensor)
     same = sets and pair(real, generated, extractor)
@@ -154,8 +143,7 @@ def frechet(
 def _frechet(r: Moments, g: Moments, *, maps: bool) -> tuple[float, tuple[Tensor, Tensor] | None]:
     """The distance; and on request W with W Wᵀ = T, the optimal map from g to r, and one for T⁻¹, if there are any.
 
-    The trace of the root is the sum of the singular values of F_gᵀF_r, for any F Fᵀ = Σ: here Cholesky's, the
-    cheapest.
+    The trace of the root is the sum of the singular values of F_gᵀF_r, for any F Fᵀ = Σ.
     """
     factor_r, factor_g = _factor(r), _factor(g)
     m = factor_g.T @ factor_r  # (rank of Σ_g, rank of Σ_r)
@@ -205,9 +193,9 @@ def _influence_variance(x: Tensor, moments: Moments, other: Tensor, w: Tensor) -
 def frechet_bias(real: Tensor | Moments, n: int, reference: int) -> float:
     """Expected Fréchet distance of a perfect generator: n samples against m = `reference` others of the same Gaussian.
 
-    To first order tr(Σ)(1/n + 1/m) + ½(1/(n-1) + 1/(m-1))(Σ_ij λ_iλ_j/(λ_i + λ_j) + tr(Σ)/2), with λ the eigenvalues
-    of Σ, which `real` gives, features (N, d) or `Moments`. It wants N, n and m well above d; n and m are at least 2.
-    Real features have heavier tails than a Gaussian, and a larger bias.
+    tr(Σ)(1/n + 1/m) + ½(1/(n-1) + 1/(m-1))(Σ_ij λ_iλ_j/(λ_i + λ_j) + tr(Σ)/2), to first order, λ the eigenvalues of Σ
+    (after Chong & Forsyth 2020). It wants N, n and m well above d; real features, with heavier tails, have a larger
+    bias.
     """
     n, m = checks.whole("n", n, at_least=2), checks.whole("reference", reference, at_least=2)
     values = torch.linalg.eigvalsh(_moments("real", real).covariance).clamp(min=0)
@@ -222,9 +210,8 @@ def frechet_infinity(
 ) -> Result:
     """The Fréchet distance extrapolated to infinitely many samples (Chong & Forsyth 2020), from (N, d) and (M, d).
 
-    A straight line through the distances of `sizes` random subsets, evenly spaced in 1/n from half to all, meets 1/n =
-    0 at the distance without bias; both sets shrink alike. Noisier than `frechet`, perhaps negative, without an
-    interval. Raises ValueError also for fewer than 2(d + 1) samples or sizes below 2.
+    By a straight line through those of `sizes` >= 2 random subsets, evenly spaced in 1/n from half to all. Noisy,
+    perhaps negative, without an interval. ValueError for fewer than 2(d + 1) samples.
     """
     pair(real, generated, extractor)
     sizes = checks.whole("sizes", sizes, at_least=2)
@@ -263,12 +250,10 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(
     real: Tensor, generated: Tensor, *, extractor: str | None, k: int = 3, batch: int = 1024
 ) -> PrecisionRecall:
-    """Precision, recall, density and coverage of features (N, d) and (M, d).
+    """Precision, recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020) of (N, d) and (M, d).
 
-    A set covers the closed balls around its samples that reach to the k-th nearest other sample of the set; N and M
-    are above k. None of the four is 1 for a perfect generator, and all change with N and M. The intervals are those of
-    proportions, for the balls as they are. Naeem et al. use k = 5 for density and coverage. `batch` rows of the
-    distance matrix are in memory at once.
+    A set covers the closed balls around its samples up to the k-th nearest other one. None of the four is 1 for a
+    perfect generator, and all change with N and M. `batch` rows of the distance matrix are in memory at once.
     """
     pair(real, generated, extractor)
     batch, few = checks.whole("batch", batch), min(len(real), len(generated))

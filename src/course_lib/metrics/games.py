@@ -1,10 +1,7 @@
 """Games between models: two GANs swap their discriminators, and tournaments rate many generators and discriminators.
 
-Chapter 15. Generative adversarial metric: Im et al. 2016, section 4. Tournaments: Olsson et al. 2018, where a
-generator wins a sample if the discriminator is wrong; they rate by Glicko-2, whereas saved models, which do not learn,
-are rated here by the maximum-likelihood strengths of Bradley & Terry 1952, found by Hunter's (2004) MM algorithm. The
-thesis (section 4.2) compares raw outputs instead of error rates, and lets whole batches decide games: `play(...,
-batch=)`. A discriminator's outputs are logits: > 0 says real. Who only judges is a discriminator too.
+Chapter 15; the thesis, section 4.2. A discriminator's outputs are logits: > 0 says real. Wrong arguments raise
+TypeError or ValueError.
 """
 
 from __future__ import annotations
@@ -41,20 +38,12 @@ class Battle:
 def adversarial_metric(
     d1_test: Tensor, d2_test: Tensor, d1_on_g2: Tensor, d2_on_g1: Tensor, *, tolerance: float = 0.1
 ) -> Battle:
-    """Who wins if model 1 = (G₁, D₁) and model 2 = (G₂, D₂) swap discriminators (Im et al. 2016).
+    """Who wins if model 1 = (G₁, D₁) and model 2 = (G₂, D₂) swap discriminators (Im et al. 2016, section 4).
 
     Model 1 wins if r_samples < 1, for then D₁ errs less on G₂'s samples than D₂ on G₁'s, and model 2 if it is > 1; but
-    only if r_test is 1 within a factor of 1 + tolerance, else it is a tie. Intervals are those of the delta method on
-    the logarithm: the paper's rule asks nothing about chance, so look whether that of ``samples`` contains 1.
-
-    Args:
-        d1_test, d2_test: logits of both discriminators on the same test data, (N,).
-        d1_on_g2: logits of D₁ on samples of G₂, (M,).
-        d2_on_g1: logits of D₂ on samples of G₁, (K,).
-        tolerance: > 0.
-
-    Raises:
-        TypeError, ValueError: other shapes or types; or no error in a denominator, which leaves the ratio undefined.
+    only if r_test is 1 within a factor of 1 + tolerance, else it is a tie. Look also whether the interval of
+    ``samples`` contains 1. Logits on one test set are (N,) each, d1_on_g2 those of D₁ on samples of G₂ (M,), d2_on_g1
+    of D₂ on those of G₁ (K,). ValueError if no error is in a denominator, which leaves the ratio undefined.
     """
     checks.real("tolerance", tolerance, positive=True)
     checks.logits("d1_test", d1_test, "(N,)")
@@ -109,20 +98,14 @@ def play(
 ) -> Games:
     """The tournament of generators against discriminators.
 
-    Every sample is a game, which the generator wins if the discriminator is wrong about it, generated or real (Olsson
-    et al. 2018; a logit of 0 is wrong). Without `real`, a discriminator that calls everything generated wins all its
-    games.
+    A sample, generated or real, is a game: the generator wins if the discriminator is wrong, or undecided (Olsson et
+    al. 2018). Without `real`, a discriminator that calls everything generated wins all.
 
     Args:
-        fake: ``fake["G of wgan"]["D of vae"]`` are the logits of that discriminator on samples of that generator,
-            (N,). Pairs that never met are left out.
+        fake: ``fake["G of wgan"]["D of vae"]`` are that discriminator's logits on samples of that generator, (N,).
         real: ``real["D of vae"]`` are its logits on real data, (M,), counted against each generator that it met.
-        batch: if given, games are not samples but every `batch` of them, as many generated as real; the discriminator
-            wins one if at least half of its answers are right (the thesis, section 4.2).
-
-    Raises:
-        TypeError, ValueError: other shapes or types, a name of both kinds, too few samples for a batch, no game at
-            all, or a discriminator that lacks logits on real data.
+        batch: if given, so many generated and real samples are one game, won by the majority (the thesis, section
+            4.2).
     """
     generators = list(fake)
     discriminators = list(dict.fromkeys(d for row in fake.values() for d in row))
@@ -157,10 +140,10 @@ def play(
 
 
 def win_rates(games: Games) -> list[Result]:
-    """Each player's tournament win rate: the mean over opponents of the share of games won against them.
+    """Each player's tournament win rate: the mean over opponents of the share of games won (Olsson et al. 2018).
 
-    Every opponent counts the same (Olsson et al. 2018), so a rate means something only within its tournament.
-    Intervals hold for these opponents, and treat games as independent. Raises ValueError for a player without games.
+    It means something only within its tournament; the interval holds for these opponents, and takes games as
+    independent.
     """
     totals = _totals(games)
     results = []
@@ -201,23 +184,14 @@ class Ratings:
 
 @course_defaults()
 def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> Ratings:
-    """Maximum-likelihood ratings: player i beats j with probability π_i/(π_i + π_j), independently in every game.
+    """Maximum-likelihood ratings (Bradley & Terry 1952): player i beats j with probability π_i/(π_i + π_j).
 
     Hunter's (2004) MM step sets π_i to W_i / Σ_j n_ij/(π_i + π_j), with W_i the wins of i and n_ij its games with j;
-    Newton's steps shorten the end. The maximum exists only if the graph of wins is strongly connected (Ford 1957).
-    Standard errors are from the Fisher information of the log-strengths, and hold for ratings around their average.
-    `dispersion` far above 1 says that one number per player is not enough, and that intervals are too narrow.
-
-    Args:
-        games: who beat whom.
-        prior: if > 0, so many games of each player against an imaginary one of average strength, half of them won:
-            ratings exist for every tournament, drawn towards the average. State it.
-        steps: MM steps at most.
-
-    Raises:
-        DisconnectedGames: a maximum does not exist; names the groups.
-        ValueError: a player without games.
-        RuntimeError: not converged after `steps`, as happens if a few games hold large groups together.
+    Newton's steps shorten the end, `steps` at most, else RuntimeError. Raises DisconnectedGames where there is no
+    maximum, for the graph of wins is not strongly connected (Ford 1957). A `prior` > 0, so many games of each player
+    against an imaginary one of average strength, half of them won, always gives ratings, drawn towards the average:
+    state it. Intervals are from the Fisher information, for ratings around their average; if the `dispersion` is far
+    above 1, one number per player is not enough, and they are too narrow.
     """
     checks.real("prior", prior)
     totals = _totals(games)
@@ -273,14 +247,8 @@ def glicko2(
 ) -> tuple[float, float, float]:
     """One player's rating, deviation and volatility after one period of games, by Glicko-2 (Glickman 2013).
 
-    Args:
-        rating, deviation, volatility: of the player before the period; new players begin at 1500, 350 and 0.06.
-        opponents, deviations: ratings and deviations of the opponent in each game, before the period, (m,).
-        scores: 1 for a win, 0 for a loss, ½ for a draw, (m,).
-        tau: limits how fast the volatility changes; 0.3 to 1.2, says Glickman.
-
-    Raises:
-        TypeError, ValueError: other shapes, types or ranges.
+    Before the period opponents have ratings and deviations (m,); scores (m,) are 1, 0, or ½ for a draw. New players
+    begin at 1500, 350 and 0.06. `tau`, from 0.3 to 1.2, limits how fast the volatility changes.
     """
     for name, value in (("deviation", deviation), ("volatility", volatility), ("tau", tau)):
         checks.real(name, value, positive=True)

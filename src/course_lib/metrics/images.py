@@ -1,14 +1,9 @@
 """How far apart two images are: MSE, PSNR, SSIM, and the distance of their features that LPIPS is made of.
 
 All take pairs x and y of images (N, C, H, W) in [-1, 1] and give one float64 number per pair, (N,), with gradients;
-they raise TypeError or ValueError for anything else. The score of a set is ``metrics.mean("PSNR", psnr(x, y))``.
-
-SSIM: Wang, Bovik, Sheikh & Simoncelli, IEEE Trans. Image Processing 13(4), 2004, on intensities from 0 = black, so
-images are mapped to [0, 1] first (that is not a data range of 2: the luminance term depends on where zero is). Colour
-channels are scored one by one and averaged, as scikit-image does, and large images are not downsampled. Distance of
-features: Zhang, Isola, Efros, Shechtman & Wang, CVPR 2018, Eq. (1); networks: `course_lib.features`.
-
-Shapes: N pairs, C channels, H x W pixels, h x w positions of a map.
+they raise TypeError or ValueError for anything else. The score of a set is ``metrics.mean("PSNR", psnr(x, y))``. SSIM
+maps images to [0, 1] first, because its luminance depends on where zero is, and averages over colour channels. Shapes:
+N pairs, C channels, H x W pixels, h x w positions of a map.
 """
 
 from __future__ import annotations
@@ -62,8 +57,8 @@ def psnr(x: Tensor, y: Tensor) -> Tensor:
 def psnr_of_mse(mse: Tensor) -> Tensor:
     """The decibels of mean squared errors of images in [-1, 1], any shape: 10 log10(2² / mse), infinite for 0.
 
-    A set's PSNR is here the mean of its images' PSNRs. Pooling all pixels first, ``psnr_of_mse(mse(x, y).mean())``, is
-    never larger, by Jensen's inequality. Raises TypeError or ValueError for other than finite numbers >= 0.
+    A set's PSNR is the mean of its images'; ``psnr_of_mse(mse(x, y).mean())`` pools pixels and is never larger
+    (Jensen).
     """
     checks.tensor("mse", mse)
     if bool((mse < 0).any()):
@@ -94,17 +89,10 @@ def ssim(
 ) -> Tensor:
     """Structural similarity of each pair, the mean over channels and positions of l^alpha c^beta s^gamma: (N,).
 
-    With the default exponents and c3 it is Wang et al.'s Eq. (13), as scikit-image's
-    `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`, with others Eq. (12).
-
-    Args:
-        x: images (N, C, H, W) in [-1, 1], at least as large as the window.
-        y: images of the same shape.
-        alpha, beta, gamma: exponents >= 0 of luminance, contrast and structure; gamma a whole number if the structure
-            is negative anywhere.
-        k1, k2: c1 = k1² and c2 = k2² keep luminance and contrast finite in black and in flat images.
-        c3: of the structure; c2 / 2 if None.
-        window: weights (s,) of the s x s window's rows and of its columns; `gaussian_window()` if None.
+    Wang, Bovik, Sheikh & Simoncelli 2004, Eq. (12); with default exponents and c3 Eq. (13), as scikit-image with
+    `gaussian_weights=True`, `sigma=1.5` and `use_sample_covariance=False`. c1 = k1² and c2 = k2² keep it finite in
+    black and in flat images, and c3 is c2 / 2 if None. `window` (s,), `gaussian_window()` if None, has the weights of
+    the rows and columns of s x s pixels. Exponents are >= 0, and gamma is whole where the structure is negative.
     """
     exponents = [checks.real(name, v) for name, v in (("alpha", alpha), ("beta", beta), ("gamma", gamma))]
     x, y, window = _prepared(x, y, window)
@@ -137,8 +125,7 @@ def ssim_maps(
 ) -> SSIMMaps:
     """Luminance, contrast and structure of Wang et al. 2004, Eq. (6), (9) and (10): maps (N, C, h, w).
 
-    The s x s window stays inside the image, so h = H - s + 1 and w = W - s + 1. Covariances are those of the weighted
-    population: no n / (n - 1). Arguments as `ssim`.
+    The s x s window stays inside: h = H - s + 1, w = W - s + 1. Covariances have no n / (n - 1). Arguments as `ssim`.
     """
     x, y, window = _prepared(x, y, window)
     return _maps(_local(x, y, window), *_constants(k1, k2, c3))
@@ -166,8 +153,8 @@ def perceptual_distance(
 ) -> Tensor:
     """Σ over layers of the mean over positions of Σ_c w_c (â_c - b̂_c)², where â = a / ‖a‖ over the channels: (N,).
 
-    Zhang et al. 2018, Eq. (1), with w their w squared. `a` and `b` map the names of layers to feature maps (N, C, h,
-    w) of the two sets of images, `weights` to a vector (C,), ones if None: each layer then contributes from 0 to 4.
+    Zhang et al. 2018, Eq. (1), w being their w squared, for `weights` (C,) of each layer, ones if None. `a` and `b`
+    are the feature maps (N, C, h, w) of both sets of images by layer, each of which contributes from 0 to 4.
     """
     if not a or set(a) != set(b) or (weights is not None and set(a) != set(weights)):
         got = [sorted(layers) for layers in (a, b, *(() if weights is None else (weights,)))]

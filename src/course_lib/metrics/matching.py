@@ -1,14 +1,10 @@
 """The matching score: how far n generated samples are from n real ones if each is paired with one, at least cost.
 
-Chapter 14; the thesis, chapter 5. The mean cost of a cheapest perfect matching is the Wasserstein distance of the two
-*samples* (Birkhoff); for the *distributions* it is biased upward by about n^(-1/d) for d > 2 (Dudley 1969), so read it
-beside `real_baseline`, and compare only at the same n. The sparse variant (thesis, section 5.6) asks for a largest
-matching among near neighbours; what it leaves unmatched is the deficiency (König–Hall).
-
-In all, `real` and `generated` are images (n, C, H, W) in [-1, 1], compared by their pixels, or features (n, d);
-`extractor` is what features come from, None for images; `cost` is "euclidean" (the score is W₁, in the unit of images
-or features) or "squared" (W₂², not its root). All raise TypeError or ValueError for other types, shapes, ranges or
-kinds of cost, and warn of `IdenticalSets` if all matched pairs have cost 0.
+Chapter 14; the thesis, chapter 5. `real` and `generated` are images (n, C, H, W) in [-1, 1], compared by their pixels,
+or features (n, d) of the `extractor`; `cost` is "euclidean" (the score is W₁ between the *samples*) or "squared" (W₂²,
+not its root). As a distance of *distributions* it is biased upward by about n^(-1/d) for d > 2 (Dudley 1969): read it
+beside `real_baseline`, and compare only at the same n. Raises TypeError or ValueError for other types, shapes or
+ranges; warns of `IdenticalSets` if all matched pairs have cost 0.
 """
 
 from __future__ import annotations
@@ -50,10 +46,9 @@ def matching_score(
 ) -> Matching:
     """The mean cost of a cheapest perfect matching between two samples of equal size n.
 
-    The potentials prove the optimum: u_i + v_j <= c_ij for all pairs, and mean(u) + mean(v) is the score (Egerváry
-    1931). They also give the interval, for (var u + var v)/n bounds the variance of the score (by Efron & Stein 1981;
-    attained in the limit, del Barrio & Loubes 2019). It is about the *expected score at this n*, not the distance of
-    the distributions. Raises MemoryError where n² costs are more than there is room for.
+    The potentials prove the optimum: u_i + v_j <= c_ij, and mean(u) + mean(v) is the score (Egerváry 1931). The
+    interval, about the *expected score at this n*, bounds the variance by (var u + var v)/n (after Efron & Stein 1981;
+    attained in the limit, del Barrio & Loubes 2019). Raises MemoryError where there is no room for n² costs.
     """
     a, b = _pair(real, generated, extractor)
     if len(a) != len(b):
@@ -82,9 +77,9 @@ def sparse_matching_score(
 ) -> Matching:
     """The mean cost over a largest matching, of least cost among these, where only k nearest neighbours may be paired.
 
-    A generated sample keeps the edges to its k nearest reals; with `both`, a real one too to its k nearest generated
-    ones. `deficiency` is the share left unmatched, as many copies of one real are, and `value` speaks of the matched
-    pairs only: read the two together. They tend to 0 and the dense score as k tends to n. There is no interval.
+    The thesis, section 5.6. Generated samples keep the edges to their k nearest reals; with `both`, reals keep theirs,
+    too. `deficiency` is the share left unmatched, such as copies of one real, and `value` speaks of matched pairs
+    only: read the two together. They tend to 0 and the dense score as k tends to n. There is no interval.
     """
     a, b = _pair(real, generated, extractor)
     n = len(a)
@@ -109,9 +104,9 @@ def sparse_matching_score(
 def _largest_and_cheapest(rows: Tensor, columns: Tensor, price: Tensor, n: int) -> Tensor:
     """Which edges make a largest matching, of least cost among these: their numbers.
 
-    SciPy's solver matches every row, so each gets a dummy column, at the price of the sum over rows of their dearest
-    edges: only then is one pair more worth any rise of the other costs. It takes an edge of cost 0 for none, so one
-    constant is added to every entry. Where a few pairs' cost swamps the digits of the others, they are settled first.
+    SciPy matches every row, so each has a dummy column, dear enough at the sum over rows of their dearest edges. Edges
+    of cost 0 it takes for none, so a constant is added. Pairs whose cost swamps the digits of others are settled
+    first.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
@@ -174,8 +169,7 @@ def score_difference(first: Matching, second: Matching) -> Result:
 def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Result | None]:
     """The mean cost of the pairs whose real sample is of class 0, 1, ...; None for a class without pairs.
 
-    `labels` (n,) int64 are the classes of the real samples, of `classes` in all. The interval takes the pairs of a
-    class for independent, which they are not quite: it describes their spread.
+    `labels` (n,) int64 are the reals' classes. The interval describes the spread: pairs are not quite independent.
     """
     labels = checks.labels("labels", labels, matching.n, checks.whole("classes", classes)).cpu()
     of_pairs = labels[matching.pairs[:, 0]]
@@ -190,8 +184,8 @@ def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Resu
 def cost_matrix(a: Tensor, b: Tensor, *, cost: str = "euclidean") -> Tensor:
     """Distances ("euclidean") or squared distances ("squared") between a (n, d) and b (m, d): (n, m) float64.
 
-    By a matrix product, ‖a‖² + ‖b‖² - 2a·b; pairs that are close together, whose digits it loses, are computed again
-    from their difference, so copies are at distance 0 exactly. Raises MemoryError for more than there is room for.
+    ‖a‖² + ‖b‖² - 2a·b; what is close together, where that loses digits, is computed again from differences. Raises
+    MemoryError where there is no room.
     """
     checks.choice("cost", cost, ("euclidean", "squared"))
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))
@@ -223,8 +217,8 @@ def pair_distances(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
 def neighbours(a: Tensor, b: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k <= m rows of b (m, d) nearest to each of a (n, d), in order: indices and distances, (n, k) each.
 
-    Exact: k + 8 candidates are found in single precision and measured in double, and a row is searched again in double
-    where rounding could have hidden a nearer one.
+    Exact: k + 8 candidates in single precision are measured in double, and searched again where rounding could hide
+    one.
     """
     checks.whole("k", k, at_most=len(b), why="the number of samples")
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))

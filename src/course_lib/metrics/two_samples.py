@@ -1,15 +1,9 @@
 """Two sets of features or pixels compared directly: kernel distance, Parzen window, and two-sample tests (chapter 13).
 
-Kernel distance: Bińkowski et al. 2018, section 3. Parzen window: as in Goodfellow et al. 2014; its faults: Theis et
-al. 2016. Sliced Wasserstein distance: Bonneel et al. 2015. Classifier two-sample test: Lopez-Paz & Oquab 2017.
-
-A test's p-value is the probability of a statistic at least as large if both sets come from one distribution. It holds
-for independent sets; a generator trained on the real set is not independent of it.
-
-In all, `real` (N, d) and `generated` (M, d) are features or pixels, `extractor` is what they come from (None for
-pixels), `generator` draws what is random. All raise TypeError or ValueError for other types or shapes, different
-dimensions, fewer than two samples, or numbers that are not finite, and warn of `IdenticalSets` if nothing but real
-samples is generated. L is the number of random directions.
+`real` (N, d) and `generated` (M, d) come from `extractor`, None for pixels; `generator` draws what is random. Raises
+TypeError or ValueError for other types or shapes, fewer than two samples, or numbers that are not finite; warns of
+`IdenticalSets` if nothing but real samples is generated. A p-value is the probability of a statistic at least as large
+if both sets come from one distribution, and independently, unlike what was trained on the real set.
 """
 
 from __future__ import annotations
@@ -53,9 +47,9 @@ class LogLikelihood(Result):
 def kernel_distance(real: Tensor, generated: Tensor, *, extractor: str | None, batch: int = 2048) -> Result:
     """Squared maximum mean discrepancy with the kernel (xᵀy/d + 1)³, from features (N, d) and (M, d).
 
-    Called KID where the features are those of InceptionV3. The unbiased estimate from all samples at once, so it *may
-    be negative*; Bińkowski et al. average over random subsets. The interval is that of a U-statistic, up to √2 too
-    long where the distance is about 0, and NaN for identical sets. `batch` rows and columns are in memory at once.
+    KID with the features of InceptionV3 (Bińkowski et al. 2018, section 3): unbiased, so it *may be negative*. The
+    interval is that of a U-statistic, up to √2 too long about 0, and NaN for identical sets. `batch` rows are in
+    memory at once.
     """
     same, batch = pair(real, generated, extractor), checks.whole("batch", batch)
     x, y = float64(real.detach()), float64(generated.detach())
@@ -100,17 +94,10 @@ def parzen(
 ) -> LogLikelihood:
     """Mean log-likelihood of real samples (N, d) under a Gaussian window around each generated sample (M, d), in nats.
 
-    log p(x) = log (1/M) Σ_i exp(-‖x - g_i‖²/2σ²) - (d/2) log 2πσ². It is the likelihood of the generator with noise
-    added, estimated from M points: in many dimensions M is never large enough, and memorised training samples score
-    best.
-
-    Args:
-        real: test samples (N, d) that are scored; the interval is 1.96 standard errors over them.
-        generated: generated samples (M, d), centres of the windows.
-        validation: other real samples (V, d), by which σ is chosen; ValueError if all are generated ones, for then σ =
-            0.
-        extractor: what the features come from; None if they are pixels, which is the usual case.
-        batch: rows of the distance matrix that are in memory at once.
+    log p(x) = log (1/M) Σ_i exp(-‖x - g_i‖²/2σ²) - (d/2) log 2πσ² (Goodfellow et al. 2014), with the σ that is best
+    for `validation` (V, d), other real samples; ValueError if that is 0, for all are generated ones. In many
+    dimensions M is never large enough, and memorised training samples score best (Theis et al. 2016). The interval is
+    over the samples.
     """
     pair(real, generated, extractor)
     sample("validation", validation, dimensions=real.shape[1])
@@ -171,9 +158,8 @@ def sliced_wasserstein(
 ) -> Test:
     """(mean over directions of W_p^p)^(1/p) between the projections of (N, d) and (M, d) on random unit vectors.
 
-    A shift by v gives ‖v‖/√d for p = 2. Above 0 for a perfect generator: compare with other real samples. The interval
-    is that of the mean over directions, for these samples; the p-value is that of random exchanges between the sets.
-    `order` is p >= 1, `directions` L >= 2, `permutations` the number of exchanges, 0 for none: p-value NaN.
+    Bonneel et al. 2015, for p = `order` >= 1 and at least 2 `directions`; above 0 for a perfect generator. The
+    interval is that of the mean over directions, the p-value that of `permutations` between the sets, NaN without any.
     """
     pair(real, generated, extractor)
     if checks.real("order", order) < 1:
@@ -205,9 +191,8 @@ def kolmogorov_smirnov(
 ) -> Test:
     """The largest Kolmogorov–Smirnov statistic, ``max |F_r - F_g|`` in [0, 1], over random directions.
 
-    The p-value compares it with its own distribution under random exchanges between the sets, (1 + how many are as
-    large)/(1 + permutations), which is right however the directions depend on each other. There is no interval.
-    `directions` is L >= 2, `permutations` the number of exchanges, 0 for none: p-value NaN.
+    The p-value compares it with its own distribution under `permutations` between the sets, NaN without any, which is
+    right however the (at least 2) `directions` depend on each other. There is no interval.
     """
     pair(real, generated, extractor)
     values, ranks = _projections(real, generated, directions, generator)
@@ -276,11 +261,9 @@ def classifier_two_sample(
 ) -> Test:
     """Accuracy of telling (N, d) from (N, d), on a held-out half: ½ for a perfect generator, 1 for a poor one.
 
-    If both sets come from one distribution, the accuracy on the n_te others is about N(½, 1/(4 n_te)); p is the
-    probability of a higher one. A weak classifier makes a weak test, never a wrong one. ``"logistic"`` regression sees
-    linear differences, k nearest ``"neighbours"``, k = √n_tr as in Lopez-Paz & Oquab 2017, others too; features are
-    standardised. Raises ValueError also for unequal sizes or fewer than 10 samples; identical sets may give less than
-    ½.
+    Lopez-Paz & Oquab 2017. ``"logistic"`` regression sees linear differences, √n_tr nearest ``"neighbours"`` others
+    too; features are standardised. For equal distributions the accuracy is about N(½, 1/(4 n_te)), which gives p.
+    ValueError for unequal sizes or fewer than 10 samples.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
