@@ -54,6 +54,5 @@ def imagenet(resolution: int = 224, device: str | torch.device = "cpu") -> Image
     """
     resolution = checks.whole("resolution", resolution, at_least=32)
     net = efficientnet.pretrained(device).to(memory_format=torch.channels_last)
-    return ImageNetFeatures(
-        net, f"EfficientNet-Lite0 (ImageNet, resized to {resolution} x {resolution})", resolution
-    )
+    name = f"EfficientNet-Lite0 (ImageNet, resized to {resolution} x {resolution})"
+    return ImageNetFeatures(net, name, resolution)

@@ -69,13 +69,9 @@ def vgg19(device: str | torch.device = "cpu") -> VGGFeatures:
     weights = models.VGG19_Weights.IMAGENET1K_V1
     net = torchvision_network("VGG19", weights, models.vgg19, device, "imagenet() has named layers too")
     body = nn.Sequential(net.features, net.avgpool, nn.Flatten(), *net.classifier[:-1]).eval()
-    return VGGFeatures(
-        body,
-        net.classifier[-1],
-        weights.transforms(),
-        "VGG19 (torchvision's ImageNet weights, last hidden layer)",
-        Chain(named_layers(net.features), standardised, smallest=32),
-    )
+    name = "VGG19 (torchvision's ImageNet weights, last hidden layer)"
+    layers = Chain(named_layers(net.features), standardised, smallest=32)
+    return VGGFeatures(body, net.classifier[-1], weights.transforms(), name, layers)
 
 
 def inception(device: str | torch.device = "cpu") -> TorchvisionFeatures:

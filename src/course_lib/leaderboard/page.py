@@ -172,7 +172,8 @@ def page_path() -> Path:
 
 def page(card: Mapping[str, Any]) -> str:
     """The page of a record, in MyST."""
-    parts = [_OPENING.format(command=COMMAND, real=_label(card))]
+    real = next(board["rows"][REAL]["label"] for board in card["boards"].values())
+    parts = [_OPENING.format(command=COMMAND, real=real)]
     for title, tables in TABLES.items():
         if title not in card["boards"]:
             continue
@@ -185,7 +186,9 @@ def page(card: Mapping[str, Any]) -> str:
         parts.append(f"## {title[0].upper()}{title[1:]}\n\n{about}.\n")
         parts += [f"### {t.heading}\n\n{t.text}\n\n{_table(board['rows'], order, t.columns)}" for t in tables]
         parts.append(f"### Cost\n\n{_cost(board['rows'], order, card['hardware'])}")
-    parts.append(_absent(card["no_generator"]))
+    absent = [["checkpoint", "why it is not on a board"]]
+    absent += [[f"`{name}`", reason] for name, reason in card["no_generator"].items()]
+    parts.append(f"## Checkpoints that are no generators\n\n{_markdown(absent)}")
     return "\n".join(parts)
 
 
@@ -208,10 +211,6 @@ def _badness(of_board: Mapping[str, Row], name: str, column: Column) -> float:
     if column.better == "real":
         return abs(value - of_board[REAL]["scores"][column.key]["value"])
     return value if column.better == "low" else -value
-
-
-def _label(card: Mapping[str, Any]) -> str:
-    return next(board["rows"][REAL]["label"] for board in card["boards"].values())
 
 
 def _order(of_board: Mapping[str, Row], column: Column) -> list[str]:
@@ -242,12 +241,6 @@ def _cost(of_board: Mapping[str, Row], order: Sequence[str], hardware: str) -> s
     measured = f"The shortest of five calls for 250 samples each, on one otherwise idle thread; {hardware}."
     counted = "Parameters include parts that sampling does not need, such as an encoder or a discriminator."
     return f"{measured} {counted}\n\n{_markdown(lines)}"
-
-
-def _absent(reasons: Mapping[str, str]) -> str:
-    lines = [["checkpoint", "why it is not on a board"]]
-    lines += [[f"`{name}`", reason] for name, reason in reasons.items()]
-    return f"## Checkpoints that are no generators\n\n{_markdown(lines)}"
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:

@@ -73,8 +73,14 @@ def hungarian(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], 
     `cost` (n, m) is finite, n <= m. u_i + v_j <= c_ij, with equality on matched edges, and v_j <= 0, with equality on
     unmatched columns (Egerváry 1931). Kuhn 1955, here with one shortest-path tree per row: O(n²m).
     """
-    c = _costs(cost)
+    c = _matrix("cost", cost).astype(float)
     n, m = c.shape
+    if n > m:
+        raise ValueError(f"cost: expected no more rows than columns, got {c.shape}; pass the transpose")
+    if not np.isfinite(c).all():
+        raise ValueError(
+            "cost: expected finite numbers, got NaN or infinity; leave such edges to match_by_flow"
+        )
     u, v, owner = np.zeros(n), np.zeros(m), np.full(m, -1)
     for root in range(n):
         slack = np.full(m, math.inf)  # of the tightest edge from the tree to each column
@@ -197,14 +203,3 @@ def _booleans(name: str, value: ArrayLike) -> NDArray[np.bool_]:
             f"{matrix.min():g} to {matrix.max():g}; pass cost <= limit, or costs to hungarian()"
         )
     return matrix.astype(bool)
-
-
-def _costs(value: ArrayLike) -> NDArray[np.float64]:
-    c = _matrix("cost", value).astype(float)
-    if c.shape[0] > c.shape[1]:
-        raise ValueError(f"cost: expected no more rows than columns, got {c.shape}; pass the transpose")
-    if not np.isfinite(c).all():
-        raise ValueError(
-            "cost: expected finite numbers, got NaN or infinity; leave such edges to match_by_flow"
-        )
-    return c

@@ -208,8 +208,16 @@ def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> 
         return won - (totals * probabilities(strength)).sum(1) - prior * strength / (1 + strength)
 
     def covariance(strength: Tensor) -> Tensor:
+        """Inverse Fisher information (P, P) of the log-strengths, around their average if there is no prior."""
         p = probabilities(strength)
-        return _covariance(totals * p * p.T, prior * strength / (1 + strength) ** 2)
+        weight, of_prior = totals * p * p.T, prior * strength / (1 + strength) ** 2
+        information = (weight.sum(1) + of_prior).diag() - weight
+        if bool((of_prior > 0).any()):
+            return torch.linalg.inv(information)
+        mean = torch.full_like(
+            weight, 1 / len(weight)
+        )  # projects on the direction in which all rise together
+        return torch.linalg.inv(information + mean) - mean
 
     for step in range(checks.whole("steps", steps)):
         meetings = (totals / (strength[:, None] + strength)).sum(1) + prior / (strength + 1)
@@ -289,15 +297,6 @@ def glicko2(
     new_volatility = math.exp(a / 2)
     phi = 1 / math.sqrt(1 / (phi**2 + new_volatility**2) + 1 / v)
     return _CENTRE + scale * (mu + phi**2 * gain), scale * phi, new_volatility
-
-
-def _covariance(weight: Tensor, of_prior: Tensor) -> Tensor:
-    """Inverse Fisher information (P, P) of the log-strengths around their average, or of themselves under a prior."""
-    information = (weight.sum(1) + of_prior).diag() - weight
-    if bool((of_prior > 0).any()):
-        return torch.linalg.inv(information)
-    mean = torch.full_like(weight, 1 / len(weight))  # projects on the direction in which all rise together
-    return torch.linalg.inv(information + mean) - mean
 
 
 def _wrong(logits: Tensor, *, is_real: bool) -> Tensor:

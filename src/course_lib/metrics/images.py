@@ -9,7 +9,7 @@ N pairs, C channels, H x W pixels, h x w positions of a map.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -98,14 +98,21 @@ def ssim(
     x, y, window = _prepared(x, y, window)
     c1, c2, c3 = _constants(k1, k2, c3)
     scores = []
-    for part_x, part_y in _parts(x, y):
+    # A few images at a time: on a CPU, as many as keep the maps in its cache.
+    batch = max(1, (2**16 if x.device.type == "cpu" else 2**24) // x[0].numel())
+    for part_x, part_y in zip(x.split(batch), y.split(batch), strict=True):
         local = _local(part_x, part_y, window)
         if exponents == [1, 1, 1] and c3 == c2 / 2:
             luminance = _luminance(local, c1)
             similarity = luminance * (2 * local.covariance + c2) / (local.var_x + local.var_y + c2)
         else:
             maps = _maps(local, c1, c2, c3)
-            _real_power(maps.structure, exponents[2])
+            lowest = float(maps.structure.detach().min())
+            if lowest < 0 and not exponents[2].is_integer():
+                raise ValueError(
+                    f"gamma = {gamma:g}: the structure is negative in places ({lowest:.3g}), and a negative number has "
+                    "no real power that is not whole; take a whole gamma"
+                )
             luminance, contrast, structure = (m**e for m, e in zip(maps, exponents, strict=True))
             similarity = luminance * contrast * structure  # (n, C, h, w)
         # at most 1, says the inequality of Cauchy and Schwarz; rounding says more where both are nearly flat
@@ -243,12 +250,6 @@ def _constants(k1: float, k2: float, c3: float | None) -> tuple[float, float, fl
     return c1, c2, c2 / 2 if c3 is None else checks.real("c3", c3, positive=True)
 
 
-def _parts(x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """A few images at a time: on a CPU, as many as keep the maps in its cache."""
-    batch = max(1, (2**16 if x.device.type == "cpu" else 2**24) // x[0].numel())
-    return zip(x.split(batch), y.split(batch), strict=True)
-
-
 def _local(x: Tensor, y: Tensor, window: Tensor) -> _Local:
     x, y = (float64(x) + 1) / 2, (float64(y) + 1) / 2  # [-1, 1] -> [0, 1]: black is 0
     weights = window.tolist()
@@ -279,12 +280,3 @@ def _root(variance: Tensor) -> Tensor:
     """Square root with gradient 0 at 0, where an image is flat: that of sqrt is infinite, and infinity x 0 is NaN."""
     positive = variance > 0
     return torch.where(positive, variance, 1).sqrt() * positive
-
-
-def _real_power(structure: Tensor, gamma: float) -> None:
-    lowest = float(structure.detach().min())
-    if lowest < 0 and not gamma.is_integer():
-        raise ValueError(
-            f"gamma = {gamma:g}: the structure is negative in places ({lowest:.3g}), and a negative number has no "
-            "real power that is not whole; take a whole gamma"
-        )

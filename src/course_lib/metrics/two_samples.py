@@ -106,8 +106,8 @@ def parzen(
     sigma = _best_width(held_out, centres, batch)
     width = torch.tensor([sigma], dtype=torch.float64)
     values = _parzen_log_densities(float64(real.detach()), centres, width, batch)[:, 0]
-    name, value, ci95 = "Parzen log-likelihood", float(values.mean()), Z95 * float(values.std())
-    ci95 /= math.sqrt(len(values))
+    name, value = "Parzen log-likelihood", float(values.mean())
+    ci95 = Z95 * float(values.std()) / math.sqrt(len(values))
     return LogLikelihood(name, value, ci95, len(generated), len(real), extractor, sigma=sigma)
 
 
@@ -171,12 +171,12 @@ def sliced_wasserstein(
         chosen = is_real[ranks]  # (L, N + M)
         return _wasserstein(values[chosen].view(-1, n), values[~chosen].view(-1, total - n), order)
 
-    power = costs(_first(n, total))  # (L,) W_p^p in each direction
-    value = float(power.mean()) ** (1 / order)
-    ci95 = Z95 * standard_error(power) * value / (order * float(power.mean())) if value > 0 else math.nan
-    p = _permutation_p(lambda is_real: float(costs(is_real).mean()), n, total, permutations, generator)
-    name = f"sliced Wasserstein-{order:g}"
-    return Test(name, value, ci95, len(generated), n, extractor, p=p)
+    power = costs(torch.arange(total) < n)  # (L,) W_p^p in each direction
+    mean = float(power.mean())
+    value = mean ** (1 / order)
+    ci95 = Z95 * standard_error(power) * value / (order * mean) if value > 0 else math.nan
+    p = _permutation_p(lambda is_real: float(costs(is_real).mean()), mean, n, total, permutations, generator)
+    return Test(f"sliced Wasserstein-{order:g}", value, ci95, len(generated), n, extractor, p=p)
 
 
 @course_defaults()
@@ -204,8 +204,8 @@ def kolmogorov_smirnov(
         jumps = torch.where(is_real, total - n, -n)  # whole numbers: nm(F_r - F_g) without rounding
         return float((jumps[ranks].cumsum(1).abs() * last).max()) / (n * (total - n))
 
-    value = statistic(_first(n, total))
-    p = _permutation_p(statistic, n, total, permutations, generator)
+    value = statistic(torch.arange(total) < n)
+    p = _permutation_p(statistic, value, n, total, permutations, generator)
     return Test("Kolmogorov–Smirnov", value, math.nan, len(generated), n, extractor, p=p)
 
 
@@ -229,21 +229,19 @@ def _wasserstein(x: Tensor, y: Tensor, order: float) -> Tensor:
     return gaps @ ((ends - starts).double() / (n * m))
 
 
-def _first(n: int, total: int) -> Tensor:
-    return torch.arange(total) < n
-
-
 def _permutation_p(
-    statistic: Callable[[Tensor], float], n: int, total: int, permutations: int, generator: torch.Generator
+    statistic: Callable[[Tensor], float],
+    observed: float,
+    n: int,
+    total: int,
+    permutations: int,
+    generator: torch.Generator,
 ) -> float:
     """Share of exchanges between the sets, the given one included, with a statistic at least as large."""
     if checks.whole("permutations", permutations, at_least=0) == 0:
         return math.nan
-    observed = statistic(_first(n, total))
-    larger = 0
-    for _ in range(permutations):
-        is_real = torch.randperm(total, generator=generator) < n
-        larger += statistic(is_real) >= observed * (1 - 1e-12)
+    exchanges = (torch.randperm(total, generator=generator) < n for _ in range(permutations))
+    larger = sum(statistic(is_real) >= observed * (1 - 1e-12) for is_real in exchanges)
     return (1 + larger) / (1 + permutations)
 
 
