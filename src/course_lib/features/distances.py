@@ -1,7 +1,6 @@
 """Distances between images by what a frozen network sees in them: LPIPS, and one in its manner that works offline.
 
-Zhang, Isola, Efros, Shechtman & Wang, "The unreasonable effectiveness of deep features as a perceptual metric", CVPR
-2018. Their Eq. (1) is `course_lib.metrics.perceptual_distance`; here are the networks.
+Zhang, Isola, Efros, Shechtman & Wang, CVPR 2018; their Eq. (1) is `course_lib.metrics.perceptual_distance`.
 """
 
 from __future__ import annotations
@@ -46,9 +45,8 @@ class PerceptualDistance:
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """The distance of each pair: (N,) float64, of images x and y (N, 3, H, W) in [-1, 1], with gradients.
 
-        The score of a set is ``metrics.mean("LPIPS", distance(x, y), extractor=distance.name)``. Raises TypeError or
-        ValueError for images of two shapes, of another range, or too small; warns of `RangeWarning` for images in [0,
-        1].
+        A set's score is ``metrics.mean("LPIPS", distance(x, y), extractor=distance.name)``. Errors as those of
+        `metrics.mse`.
         """
         x, y = image_pair(x, y, "(N, 3, H, W)", smallest=self.layers.smallest)
         batch = at_once(self.layers.device, x.shape[2] * x.shape[3])
@@ -62,8 +60,7 @@ class PerceptualDistance:
 def perceptual(device: str | torch.device = "cpu") -> PerceptualDistance:
     """The course's offline distance in the manner of LPIPS, on EfficientNet-Lite0; its name says that it is not LPIPS.
 
-    Uncalibrated: every channel of the stem and of blocks 0, 2, 4, 7 and 10 counts alike. Zhang et al. 2018 found such
-    distances, on their networks, to agree with people far better than PSNR and SSIM do. Raises as `imagenet`.
+    Every channel of the stem and of blocks 0, 2, 4, 7 and 10 counts alike. Raises as `imagenet`.
     """
     layers = ImageNetFeatures(efficientnet.pretrained(device), "", 224).layers
     name = "uncalibrated perceptual distance (EfficientNet-Lite0, stem and blocks 0, 2, 4, 7, 10; not LPIPS)"
@@ -71,11 +68,10 @@ def perceptual(device: str | torch.device = "cpu") -> PerceptualDistance:
 
 
 def lpips(net: str = "alex", device: str | torch.device = "cpu") -> PerceptualDistance:
-    """LPIPS, version 0.1: torchvision's AlexNet or VGG16, and the weights that Zhang et al. learnt from people.
+    """LPIPS 0.1 (Zhang et al. 2018): torchvision's AlexNet, the authors' default, or VGG16, with learnt weights.
 
-    `net` is "alex", the authors' default (233 MB), or "vgg" (528 MB); ImportError if the package lpips, which holds
-    the learnt weights (its code is not run), is not installed, DataFileError if it is altered, and DownloadError if
-    the network's weights cannot be downloaded.
+    They are in the package lpips, whose code is not run; the network's own, 233 or 528 MB, are downloaded. Raises
+    ImportError without the package, DataFileError if it is altered, and DownloadError.
     """
     names = _LPIPS_LAYERS[checks.choice("net", net, _LPIPS_LAYERS)]
     theirs = _lpips_weights(net)

@@ -99,10 +99,7 @@ def sampler(entry: Entry) -> Sampler:
 
 
 def seconds_per_sample(sample: Sampler, n: int = AT_ONCE, repeats: int = REPEATS) -> float:
-    """The shortest of several calls of ``sample(n, generator)``, over n, on one thread of the processor.
-
-    Processor time, which does not depend on what else the machine does.
-    """
+    """The shortest of several calls of ``sample(n, generator)``, over n, in processor time on one thread."""
     times = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -193,10 +193,7 @@ def page(card: Mapping[str, Any]) -> str:
 
 
 def best(of_board: Mapping[str, Row], column: Column) -> list[str]:
-    """The names of the best rows: the best value, and what differs by less than both intervals.
-
-    None where there is only one model.
-    """
+    """The names of the best rows, within both intervals of the best value; none where there is only one model."""
     names = [name for name in of_board if name != REAL and column.key in of_board[name]["scores"]]
     if len(names) < 2:
         return []  # nobody to be better than

@@ -23,9 +23,8 @@ def inception_score(
 ) -> Result:
     """exp(mean_i KL(p_i ‖ p̄)) of class probabilities (N, C): from 1 to C. High for sure and varied classes.
 
-    `splits` = 10 is the form of Salimans et al. 2016: the mean over equal parts, shuffled by `generator`, each with
-    its own marginal. It is lower, for the marginal of fewer samples fits them better; its interval is that of a mean
-    of `splits`.
+    `splits` = 10 is the form of Salimans et al. 2016: the mean over equal parts, shuffled by `generator`, with
+    marginals of their own, which fit fewer samples better: it is lower. Its interval is that of a mean of `splits`.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     n, splits = len(p), checks.whole("splits", splits, at_most=len(p), why="one sample in each")

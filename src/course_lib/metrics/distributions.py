@@ -27,8 +27,7 @@ class TooFewSamples(UserWarning):
 class Moments:
     """Mean and covariance of features, gathered batch by batch; two of them merge by ``+``.
 
-    Kept are mean and scatter (Chan, Golub & LeVeque 1983, Eq. (2.1)); sums of xxᵀ lose the digits where means are
-    large.
+    Kept are mean and scatter (Chan, Golub & LeVeque 1983, Eq. (2.1)), as sums of xxᵀ lose digits if means are large.
     """
 
     @course_defaults()
@@ -95,9 +94,6 @@ def _gram(x: Tensor) -> Tensor:
     return torch.from_numpy(x.numpy().T @ x.numpy()).double()
 
 
-# ---- Fréchet distance
-
-
 @course_defaults()
 def frechet(
     real: Tensor | Moments,
@@ -112,8 +108,7 @@ def frechet(
     Heusel et al. 2017, Eq. (6), FID with the features of InceptionV3; above 0 for a perfect generator: `frechet_bias`.
     The interval, that of the delta method, is about the *expected score of this many samples*; it is up to √2 too long
     near equality, and NaN for identical sets, for n ≤ d (which warns of `TooFewSamples`), if not wanted, and for
-    `Moments`, except for real ones with a `fixed_reference`, which takes the real set as it is, as when generators are
-    compared.
+    `Moments`, except for real ones with a `fixed_reference`, which takes the real set as it is.
     """
     sets = isinstance(real, Tensor) and isinstance(generated, Tensor)
     same = sets and pair(real, generated, extractor)
@@ -194,8 +189,7 @@ def frechet_bias(real: Tensor | Moments, n: int, reference: int) -> float:
     """Expected Fréchet distance of a perfect generator: n samples against m = `reference` others of the same Gaussian.
 
     tr(Σ)(1/n + 1/m) + ½(1/(n-1) + 1/(m-1))(Σ_ij λ_iλ_j/(λ_i + λ_j) + tr(Σ)/2), to first order, λ the eigenvalues of Σ
-    (after Chong & Forsyth 2020). It wants N, n and m well above d; real features, with heavier tails, have a larger
-    bias.
+    (after Chong & Forsyth 2020). It wants N, n and m well above d; real features have more bias.
     """
     n, m = checks.whole("n", n, at_least=2), checks.whole("reference", reference, at_least=2)
     values = torch.linalg.eigvalsh(_moments("real", real).covariance).clamp(min=0)
@@ -232,9 +226,6 @@ def frechet_infinity(
     design = torch.stack([torch.ones_like(inverse), inverse], 1)  # (sizes, 2): value at 0, slope
     line = torch.linalg.lstsq(design, torch.tensor(values, dtype=torch.float64)[:, None]).solution
     return Result("Fréchet distance, n → ∞", float(line[0]), math.nan, len(generated), len(real), extractor)
-
-
-# ---- neighbours
 
 
 class PrecisionRecall(NamedTuple):
@@ -295,9 +286,6 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
 def _squared_radii(x: Tensor, k: int, batch: int) -> Tensor:
     """Squared distance to the k-th nearest other sample: (n,). The nearest of all is the sample itself."""
     return torch.cat([squared_distances(part, x).kthvalue(k + 1).values for part in x.split(batch)])
-
-
-# ---- what comes in
 
 
 def sample(name: str, value: Any, *, dimensions: int | None = None) -> Tensor:

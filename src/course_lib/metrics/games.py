@@ -1,7 +1,6 @@
 """Games between models: two GANs swap their discriminators, and tournaments rate many generators and discriminators.
 
-Chapter 15; the thesis, section 4.2. A discriminator's outputs are logits: > 0 says real. Wrong arguments raise
-TypeError or ValueError.
+Chapter 15; the thesis, section 4.2. Discriminators give logits, > 0 for real; TypeError or ValueError for others.
 """
 
 from __future__ import annotations
@@ -104,8 +103,7 @@ def play(
     Args:
         fake: ``fake["G of wgan"]["D of vae"]`` are that discriminator's logits on samples of that generator, (N,).
         real: ``real["D of vae"]`` are its logits on real data, (M,), counted against each generator that it met.
-        batch: if given, so many generated and real samples are one game, won by the majority (the thesis, section
-            4.2).
+        batch: if given, so many generated and real samples are one game, won by the majority (thesis, 4.2).
     """
     generators = list(fake)
     discriminators = list(dict.fromkeys(d for row in fake.values() for d in row))
@@ -142,8 +140,7 @@ def play(
 def win_rates(games: Games) -> list[Result]:
     """Each player's tournament win rate: the mean over opponents of the share of games won (Olsson et al. 2018).
 
-    It means something only within its tournament; the interval holds for these opponents, and takes games as
-    independent.
+    It means something only within its tournament; the interval is for these opponents and independent games.
     """
     totals = _totals(games)
     results = []

@@ -57,8 +57,7 @@ def psnr(x: Tensor, y: Tensor) -> Tensor:
 def psnr_of_mse(mse: Tensor) -> Tensor:
     """The decibels of mean squared errors of images in [-1, 1], any shape: 10 log10(2² / mse), infinite for 0.
 
-    A set's PSNR is the mean of its images'; ``psnr_of_mse(mse(x, y).mean())`` pools pixels and is never larger
-    (Jensen).
+    A set's PSNR is the mean of its images'; ``psnr_of_mse(mse(x, y).mean())`` pools pixels: never larger.
     """
     checks.tensor("mse", mse)
     if bool((mse < 0).any()):

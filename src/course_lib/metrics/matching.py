@@ -105,8 +105,7 @@ def _largest_and_cheapest(rows: Tensor, columns: Tensor, price: Tensor, n: int) 
     """Which edges make a largest matching, of least cost among these: their numbers.
 
     SciPy matches every row, so each has a dummy column, dear enough at the sum over rows of their dearest edges. Edges
-    of cost 0 it takes for none, so a constant is added. Pairs whose cost swamps the digits of others are settled
-    first.
+    of cost 0 it takes for none, so a constant is added. Pairs that swamp the digits of others are settled first.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
@@ -184,8 +183,7 @@ def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Resu
 def cost_matrix(a: Tensor, b: Tensor, *, cost: str = "euclidean") -> Tensor:
     """Distances ("euclidean") or squared distances ("squared") between a (n, d) and b (m, d): (n, m) float64.
 
-    ‖a‖² + ‖b‖² - 2a·b; what is close together, where that loses digits, is computed again from differences. Raises
-    MemoryError where there is no room.
+    ‖a‖² + ‖b‖² - 2a·b; what is close together is computed again from differences. May raise MemoryError.
     """
     checks.choice("cost", cost, ("euclidean", "squared"))
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))
@@ -217,8 +215,7 @@ def pair_distances(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
 def neighbours(a: Tensor, b: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k <= m rows of b (m, d) nearest to each of a (n, d), in order: indices and distances, (n, k) each.
 
-    Exact: k + 8 candidates in single precision are measured in double, and searched again where rounding could hide
-    one.
+    Exact: k + 8 candidates in single precision are measured in double, and searched again where rounding matters.
     """
     checks.whole("k", k, at_most=len(b), why="the number of samples")
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))

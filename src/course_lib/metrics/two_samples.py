@@ -20,6 +20,8 @@ from course_lib.metrics.distributions import pair, sample, squared_distances
 from course_lib.metrics.result import Z95, Result, proportion, standard_error
 from course_lib.precision import course_defaults, float64
 
+Statistic = Callable[[Tensor], float]  # of which samples count as real, (N + M,)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Test(Result):
@@ -40,16 +42,12 @@ class LogLikelihood(Result):
     sigma: float
 
 
-# ---- kernel distance
-
-
 @course_defaults()
 def kernel_distance(real: Tensor, generated: Tensor, *, extractor: str | None, batch: int = 2048) -> Result:
     """Squared maximum mean discrepancy with the kernel (xᵀy/d + 1)³, from features (N, d) and (M, d).
 
     KID with the features of InceptionV3 (Bińkowski et al. 2018, section 3): unbiased, so it *may be negative*. The
-    interval is that of a U-statistic, up to √2 too long about 0, and NaN for identical sets. `batch` rows are in
-    memory at once.
+    interval is that of a U-statistic, up to √2 too long about 0, and NaN for identical sets.
     """
     same, batch = pair(real, generated, extractor), checks.whole("batch", batch)
     x, y = float64(real.detach()), float64(generated.detach())
@@ -85,9 +83,6 @@ def _kernel_sums(x: Tensor, batch: int) -> Tensor:
     return sums
 
 
-# ---- Parzen window
-
-
 @course_defaults()
 def parzen(
     real: Tensor, generated: Tensor, *, validation: Tensor, extractor: str | None, batch: int = 500
@@ -96,8 +91,7 @@ def parzen(
 
     log p(x) = log (1/M) Σ_i exp(-‖x - g_i‖²/2σ²) - (d/2) log 2πσ² (Goodfellow et al. 2014), with the σ that is best
     for `validation` (V, d), other real samples; ValueError if that is 0, for all are generated ones. In many
-    dimensions M is never large enough, and memorised training samples score best (Theis et al. 2016). The interval is
-    over the samples.
+    dimensions M is never large enough, and memorised training samples score best (Theis et al. 2016).
     """
     pair(real, generated, extractor)
     sample("validation", validation, dimensions=real.shape[1])
@@ -140,9 +134,6 @@ def _parzen_log_densities(x: Tensor, centres: Tensor, widths: Tensor, batch: int
         squares = squared_distances(part, centres)  # (batch, M)
         rows.append(torch.stack([(squares / (-2 * s * s)).logsumexp(1) for s in widths], 1))  # (batch, W)
     return torch.cat(rows) - math.log(m) - d / 2 * (2 * math.pi * widths.square()).log()
-
-
-# ---- tests on random directions
 
 
 @course_defaults()
@@ -230,12 +221,7 @@ def _wasserstein(x: Tensor, y: Tensor, order: float) -> Tensor:
 
 
 def _permutation_p(
-    statistic: Callable[[Tensor], float],
-    observed: float,
-    n: int,
-    total: int,
-    permutations: int,
-    generator: torch.Generator,
+    statistic: Statistic, observed: float, n: int, total: int, permutations: int, generator: torch.Generator
 ) -> float:
     """Share of exchanges between the sets, the given one included, with a statistic at least as large."""
     if checks.whole("permutations", permutations, at_least=0) == 0:
@@ -243,9 +229,6 @@ def _permutation_p(
     exchanges = (torch.randperm(total, generator=generator) < n for _ in range(permutations))
     larger = sum(statistic(is_real) >= observed * (1 - 1e-12) for is_real in exchanges)
     return (1 + larger) / (1 + permutations)
-
-
-# ---- a classifier as a test
 
 
 @course_defaults()
