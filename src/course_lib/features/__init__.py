@@ -9,5 +9,5 @@ from course_lib.features.avatars import AvatarAttributes, avatar_attributes
 from course_lib.features.digits import DigitClassifier, digit_classifier
 from course_lib.features.distances import PerceptualDistance, lpips, perceptual
 from course_lib.features.efficientnet_lite0 import ImageNetFeatures, imagenet
-from course_lib.features.layers import Chain
+from course_lib.features.layers import Chain, Extractor
 from course_lib.features.torchvision_networks import TorchvisionFeatures, VGGFeatures, inception, vgg19

@@ -70,8 +70,8 @@ def perceptual(device: str | torch.device = "cpu") -> PerceptualDistance:
 def lpips(net: str = "alex", device: str | torch.device = "cpu") -> PerceptualDistance:
     """LPIPS 0.1 (Zhang et al. 2018): torchvision's AlexNet, the authors' default, or VGG16, with learnt weights.
 
-    They are in the package lpips, whose code is not run; the network's own, 233 or 528 MB, are downloaded. Raises
-    ImportError without the package, DataFileError if it is altered, and DownloadError.
+    `net` is "alex" or "vgg", a download of 233 or 528 MB; the learnt weights are in the package lpips, whose code is
+    not run. Raises ImportError without that package, DataFileError if it is altered, and DownloadError.
     """
     names = _LPIPS_LAYERS[checks.choice("net", net, _LPIPS_LAYERS)]
     theirs = _lpips_weights(net)

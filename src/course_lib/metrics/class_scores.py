@@ -50,8 +50,8 @@ def modified_inception_score(
 ) -> Result:
     """exp(mean KL(p_i ‖ p_j)) over pairs i ≠ j of one class: m-IS, from 1, high for variety *within* classes.
 
-    `labels` (N,) are by default the most probable classes; classes of one sample are left out. Unstable for sure
-    classifiers, and infinite where a class is impossible for one sample only. Gurumurthy et al. 2017, class by class.
+    `labels` (N,) of the (N, C) are by default the likeliest classes; classes of one sample are left out. Unstable for
+    sure classifiers, infinite where a class is impossible for one sample only. Gurumurthy et al. 2017, class by class.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     n, classes = p.shape
