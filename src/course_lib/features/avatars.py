@@ -9,76 +9,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_lib import checks, zoo
+from course_lib import zoo
 from course_lib.classifiers import AvatarCNN
-from course_lib.evaluation import batched
+from course_lib.features.layers import Extractor
 
 
 @dataclass(frozen=True)
-class AvatarAttributes:
-    """A frozen classifier of Open Peeps faces: features, and logits and class probabilities of each attribute."""
+class AvatarAttributes(Extractor):
+    """A frozen classifier of faces (N, 3, 64, 64): features, and logits and class probabilities of each attribute."""
 
     net: AvatarCNN
     name: str
 
-    @property
-    def dimensions(self) -> int:
-        """Length of a feature vector."""
-        return self.net.cfg.features
+    _shape = "(N, 3, 64, 64)"
 
     @property
     def names(self) -> Mapping[str, tuple[str, ...]]:
         """Attribute -> its classes, in the order of the columns of `logits`: ``names["glasses"].index("none")``."""
         return self.net.cfg.names
 
-    def features(self, x: Tensor) -> Tensor:
-        """Last hidden layer (N, dimensions) of images (N, 3, 64, 64) in [-1, 1].
-
-        The result is where the images are, wherever the network is.
-
-        Raises:
-            TypeError, ValueError: images of another shape or range.
-
-        Warns:
-            checks.ImageRangeWarning: no pixel is below 0, as if they were in [0, 1].
-        """
-        return batched(self.net.embed, self._ready(x))
-
     def logits(self, x: Tensor) -> dict[str, Tensor]:
-        """Attribute -> logits (N, classes) of images (N, 3, 64, 64) in [-1, 1]. Raises as `features`.
-
-        For gradients to the images there is ``net.by_attribute(net(x))``.
-        """
-        return self.net.by_attribute(batched(self.net, self._ready(x)))
+        """Attribute -> logits (N, classes); ``net.by_attribute(net(x))`` has gradients to the images, too."""
+        return self.net.by_attribute(self._apply(self.net, x))
 
     def probabilities(self, x: Tensor) -> dict[str, Tensor]:
-        """Attribute -> p(y|x), rows sum to 1: (N, classes), of images (N, 3, 64, 64) in [-1, 1].
-
-        Raises as `features`.
-        """
+        """Attribute -> p(y|x), rows sum to 1: (N, classes)."""
         return {attribute: logits.softmax(1) for attribute, logits in self.logits(x).items()}
 
     def predict(self, x: Tensor) -> dict[str, np.ndarray]:
-        """Attribute -> array of N names, the likeliest, as in the table of `data.avatars`. Raises as `features`."""
+        """Attribute -> array of N names, the likeliest, as in the table of `data.avatars`."""
         return {
             attribute: np.array(self.names[attribute])[logits.argmax(1).cpu().numpy()]
             for attribute, logits in self.logits(x).items()
         }
 
-    def _ready(self, x: Tensor) -> Tensor:
-        return checks.images("x", x, "(N, 3, 64, 64)").float()
-
 
 def avatar_attributes(device: str | torch.device = "cpu") -> AvatarAttributes:
     """The shipped classifier of drawn faces (checkpoint ``avatar_classifier``), the extractor of their metrics.
 
-    It knows the style "open-peeps" of `data.avatars`, and these attributes: glasses, head, expression, facial_hair,
-    mask, clothing_color, head_contrast_color and skin_color (not accessories, of which glasses is a function). It was
-    trained on slightly blurred, shifted and noisy faces too, as a generator's are. What a mask or a beard hides of an
-    expression (or a mask of a beard) it can only guess.
-
-    Raises:
-        DataFileError: its checkpoint is missing or altered.
+    It knows the style "open-peeps" of `data.avatars`, blurred, shifted and noisy, too: glasses, head, expression,
+    facial_hair, mask, clothing_color, head_contrast_color and skin_color. DataFileError if its checkpoint is missing.
     """
     net = zoo.load("avatar_classifier", device)
     assert isinstance(net, AvatarCNN)

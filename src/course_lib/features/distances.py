@@ -1,7 +1,6 @@
 """Distances between images by what a frozen network sees in them: LPIPS, and one in its manner that works offline.
 
-R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The unreasonable effectiveness of deep features as a perceptual
-metric", CVPR 2018. Their Eq. (1) is `course_lib.metrics.perceptual_distance`; here are the networks.
+Zhang, Isola, Efros, Shechtman & Wang, CVPR 2018; their Eq. (1) is `course_lib.metrics.perceptual_distance`.
 """
 
 from __future__ import annotations
@@ -46,34 +45,22 @@ class PerceptualDistance:
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """The distance of each pair: (N,) float64, of images x and y (N, 3, H, W) in [-1, 1], with gradients.
 
-        The score of a set is ``metrics.mean("LPIPS", distance(x, y), extractor=distance.name)``.
-
-        Warns:
-            metrics.images.RangeWarning: the images look like [0, 1].
-
-        Raises:
-            TypeError, ValueError: not two sets of images of one shape in [-1, 1], or too small for the network.
+        A set's score is ``metrics.mean("LPIPS", distance(x, y), extractor=distance.name)``. Errors as those of
+        `metrics.mse`.
         """
         x, y = image_pair(x, y, "(N, 3, H, W)", smallest=self.layers.smallest)
         batch = at_once(self.layers.device, x.shape[2] * x.shape[3])
-        pairs = zip(x.split(batch), y.split(batch), strict=True)
-        return torch.cat(
-            [
-                perceptual_distance(self.layers(a, *self.names), self.layers(b, *self.names), self.weights)
-                for a, b in pairs
-            ]
-        )
+        scores = []
+        for a, b in zip(x.split(batch), y.split(batch), strict=True):
+            maps_a, maps_b = self.layers(a, *self.names), self.layers(b, *self.names)
+            scores.append(perceptual_distance(maps_a, maps_b, self.weights))
+        return torch.cat(scores)
 
 
 def perceptual(device: str | torch.device = "cpu") -> PerceptualDistance:
     """The course's offline distance in the manner of LPIPS, on EfficientNet-Lite0; its name says that it is not LPIPS.
 
-    Uncalibrated: every channel counts alike, where LPIPS has weights learnt from what people find similar. Zhang et
-    al. 2018 found such distances, on their networks, to agree with people far better than PSNR and SSIM do.
-    Layers: the stem and blocks 0, 2, 4, 7 and 10, from a half to a sixteenth of the images' size.
-
-    Raises:
-        ImportError, DataFileError: as `imagenet`.
+    Every channel of the stem and of blocks 0, 2, 4, 7 and 10 counts alike. Raises as `imagenet`.
     """
     layers = ImageNetFeatures(efficientnet.pretrained(device), "", 224).layers
     name = "uncalibrated perceptual distance (EfficientNet-Lite0, stem and blocks 0, 2, 4, 7, 10; not LPIPS)"
@@ -81,31 +68,22 @@ def perceptual(device: str | torch.device = "cpu") -> PerceptualDistance:
 
 
 def lpips(net: str = "alex", device: str | torch.device = "cpu") -> PerceptualDistance:
-    """LPIPS, version 0.1: torchvision's AlexNet or VGG16, and the weights that Zhang et al. learnt from people.
+    """LPIPS 0.1 (Zhang et al. 2018): torchvision's AlexNet, the authors' default, or VGG16, with learnt weights.
 
-    Needs the package lpips, which holds these weights (its code is not run), and the network's own, which are
-    downloaded: 233 MB for AlexNet, 528 MB for VGG16. "alex" is the authors' default.
-
-    Raises:
-        TypeError, ValueError: `net` is neither "alex" nor "vgg".
-        ImportError: the package lpips is not installed; says how to install it, and what works without.
-        DataFileError: its weights are missing or altered; says how to restore them.
-        DownloadError: the network's weights could not be downloaded; says what to do, and what works offline.
+    `net` is "alex" or "vgg", a download of 233 or 528 MB; the learnt weights are in the package lpips, whose code is
+    not run. Raises ImportError without that package, DataFileError if it is altered, and DownloadError.
     """
     names = _LPIPS_LAYERS[checks.choice("net", net, _LPIPS_LAYERS)]
     theirs = _lpips_weights(net)
     from torchvision import models
 
     if net == "alex":
-        title, weights, builder = "AlexNet", models.AlexNet_Weights.IMAGENET1K_V1, models.alexnet
+        title, weights, builder, smallest = "AlexNet", models.AlexNet_Weights, models.alexnet, 31
     else:
-        title, weights, builder = "VGG16", models.VGG16_Weights.IMAGENET1K_V1, models.vgg16
-    convolutions = torchvision_network(
-        title, weights, builder, device, "perceptual() measures a similar distance"
-    ).features
-    layers = Chain(
-        named_layers(convolutions, blocks=net == "vgg"), standardised, smallest=16 if net == "vgg" else 31
-    )
+        title, weights, builder, smallest = "VGG16", models.VGG16_Weights, models.vgg16, 16
+    offline = "perceptual() measures a similar distance"
+    network = torchvision_network(title, weights.IMAGENET1K_V1, builder, device, offline)
+    layers = Chain(named_layers(network.features, blocks=net == "vgg"), standardised, smallest)
     linear = {name: theirs[f"lin{i}.model.1.weight"].flatten().to(device) for i, name in enumerate(names)}
     return PerceptualDistance(layers, names, linear, f"LPIPS 0.1 ({title}, torchvision's ImageNet weights)")
 

@@ -11,37 +11,16 @@ from torch import Tensor
 
 from course_lib import checks, efficientnet
 from course_lib.evaluation import batched, device_of
-from course_lib.features.layers import Chain, at_once
+from course_lib.features.layers import Chain, Extractor, at_once
 
 
 @dataclass(frozen=True)
-class ImageNetFeatures:
-    """A frozen ImageNet classifier: features, logits and class probabilities of colour images of any size."""
+class ImageNetFeatures(Extractor):
+    """A frozen ImageNet classifier: features, logits (N, 1000) and probabilities of images (N, 3, H, W) of any size."""
 
     net: efficientnet.EfficientNet
     name: str
     resolution: int  # every image is resized to resolution x resolution first
-
-    @property
-    def dimensions(self) -> int:
-        """Length of a feature vector."""
-        return self.net.cfg.features
-
-    def features(self, x: Tensor) -> Tensor:
-        """Features (N, dimensions), the mean over positions of the last layer, of images (N, 3, H, W) in [-1, 1].
-
-        Raises:
-            TypeError, ValueError: images of another shape or range.
-        """
-        return self._apply(self.net.embed, x)
-
-    def logits(self, x: Tensor) -> Tensor:
-        """Logits (N, 1000) of ImageNet's classes of images (N, 3, H, W) in [-1, 1]. Raises as `features`."""
-        return self._apply(self.net, x)
-
-    def probabilities(self, x: Tensor) -> Tensor:
-        """p(y|x), rows sum to 1: (N, 1000), of images (N, 3, H, W) in [-1, 1]. Raises as `features`."""
-        return self.logits(x).softmax(1)
 
     @property
     def layers(self) -> Chain:
@@ -69,17 +48,11 @@ class ImageNetFeatures:
 def imagenet(resolution: int = 224, device: str | torch.device = "cpu") -> ImageNetFeatures:
     """EfficientNet-Lite0 with ImageNet weights (`course_lib.efficientnet`), the extractor of natural images.
 
-    Images of any size and shape become resolution x resolution squares (bicubic, antialiased). The weights were
-    trained at 224. For pictures of 32 x 32, 64 or 96 is five to ten times as fast, and there is nothing more to see;
-    but the features differ, and so does every number computed from them: compare only numbers of the same `name`.
-
-    Raises:
-        TypeError, ValueError: a resolution that is not a whole number >= 32 (at which one position is left).
-        ImportError: the package with the weights is not installed; says how to install it.
-        DataFileError: its file is missing or altered; says how to restore it.
+    Images of any size become squares of `resolution` >= 32 (bicubic, antialiased). The weights were trained at 224;
+    for pictures of 32 x 32, 64 or 96 is five to ten times as fast, but the features differ: compare only numbers of
+    the same `name`. Raises ImportError or DataFileError if the package with the weights is not installed or altered.
     """
     resolution = checks.whole("resolution", resolution, at_least=32)
     net = efficientnet.pretrained(device).to(memory_format=torch.channels_last)
-    return ImageNetFeatures(
-        net, f"EfficientNet-Lite0 (ImageNet, resized to {resolution} x {resolution})", resolution
-    )
+    name = f"EfficientNet-Lite0 (ImageNet, resized to {resolution} x {resolution})"
+    return ImageNetFeatures(net, name, resolution)

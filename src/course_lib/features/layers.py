@@ -1,14 +1,47 @@
-"""What several extractors share: a network's layers by name, and how many images to look at in one batch."""
+"""What the extractors share: their three methods, a network's layers by name, and how many images fit in one batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from course_lib import checks
+from course_lib.evaluation import batched
+
+
+class Extractor:
+    """A frozen classifier `net` with a `name`: features, logits and class probabilities of images in [-1, 1].
+
+    All three are where the images are. They raise TypeError or ValueError for images of another shape or range, and
+    warn of `checks.ImageRangeWarning` if no pixel is below 0.
+    """
+
+    net: Any  # has the method embed, images -> features, and its number of features in cfg
+    _shape = "(N, 3, H, W)"
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a feature vector."""
+        return self.net.cfg.features
+
+    def features(self, x: Tensor) -> Tensor:
+        """Last hidden layer (N, dimensions) of images (N, C, H, W)."""
+        return self._apply(self.net.embed, x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, classes) of images (N, C, H, W)."""
+        return self._apply(self.net, x)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """p(y|x), rows sum to 1: (N, classes), of images (N, C, H, W)."""
+        return self.logits(x).softmax(1)
+
+    def _apply(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        return batched(f, checks.images("x", x, self._shape).float())
 
 
 @dataclass(frozen=True)
@@ -20,13 +53,10 @@ class Chain:
     smallest: int  # height and width in pixels at which one position is left at the end
 
     def __call__(self, x: Tensor, *names: str) -> dict[str, Tensor]:
-        """Feature maps {name: (N, C, h, w)} of images (N, 3, H, W) in [-1, 1], at the images' own size.
+        """Feature maps {name: (N, C, h, w)} of images (N, 3, H, W) in [-1, 1], at the images' own size, with gradients.
 
-        All at once, with gradients to the images: for a loss. Without ``torch.no_grad()`` everything is remembered.
-        Values a little outside are let through, for an image that is being optimised may leave the range for a while.
-
-        Raises:
-            TypeError, ValueError: images of another shape or range, or too small; no names, or an unknown one.
+        Values a little outside are let through, for an image that is being optimised. Raises TypeError or ValueError
+        for other images or too small ones, for no names, or an unknown one.
         """
         if not names:
             raise ValueError(f"names: expected one layer or more of {', '.join(self.modules)}, got none")

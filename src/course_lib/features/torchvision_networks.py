@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from course_lib import checks
 from course_lib.evaluation import batched
-from course_lib.features.layers import Chain, at_once, named_layers
+from course_lib.features.layers import Chain, Extractor, at_once, named_layers
 from course_lib.features.torchvision_weights import standardised, torchvision_network
 
 
 @dataclass(frozen=True)
-class TorchvisionFeatures:
+class TorchvisionFeatures(Extractor):
     """A frozen ImageNet classifier of torchvision, with the preprocessing it was trained for.
 
     That resizes the shorter side (bilinear, antialiased) and cuts out the central square: 7/8 of it is seen.
@@ -35,20 +35,12 @@ class TorchvisionFeatures:
         return self.head.in_features
 
     def features(self, x: Tensor) -> Tensor:
-        """Last hidden layer (N, dimensions) of images (N, 3, H, W) in [-1, 1].
-
-        Raises:
-            TypeError, ValueError: images of another shape or range.
-        """
+        """Last hidden layer (N, dimensions) of images (N, 3, H, W)."""
         return self._apply(self.body, x)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Logits (N, 1000) of ImageNet's classes of images (N, 3, H, W) in [-1, 1]. Raises as `features`."""
+        """Logits (N, 1000) of ImageNet's classes of images (N, 3, H, W)."""
         return self._apply(lambda part: self.head(self.body(part)), x)
-
-    def probabilities(self, x: Tensor) -> Tensor:
-        """p(y|x), rows sum to 1: (N, 1000), of images (N, 3, H, W) in [-1, 1]. Raises as `features`."""
-        return self.logits(x).softmax(1)
 
     def _apply(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         device = self.head.weight.device
@@ -67,36 +59,26 @@ class VGGFeatures(TorchvisionFeatures):
 
 
 def vgg19(device: str | torch.device = "cpu") -> VGGFeatures:
-    """VGG19 (Simonyan & Zisserman 2015) with torchvision's ImageNet weights; the network of style transfer.
+    """VGG19 (Simonyan & Zisserman 2015) with torchvision's ImageNet weights; the network of style transfer. 548 MB.
 
-    Its features are the last hidden layer, 4096 numbers; ``vgg19().layers(x, "relu4_1")`` gives feature maps, of which
-    any may be asked for, the convolutions' too: no layer overwrites another's output. A download of 548 MB.
-
-    Raises:
-        DownloadError: its weights could not be downloaded; says what to do, and what works offline.
+    Its features are the last hidden layer, 4096 numbers; ``vgg19().layers(x, "relu4_1")`` gives feature maps, of any
+    layers. Raises DownloadError if its weights could not be downloaded.
     """
     from torchvision import models
 
     weights = models.VGG19_Weights.IMAGENET1K_V1
     net = torchvision_network("VGG19", weights, models.vgg19, device, "imagenet() has named layers too")
     body = nn.Sequential(net.features, net.avgpool, nn.Flatten(), *net.classifier[:-1]).eval()
-    return VGGFeatures(
-        body,
-        net.classifier[-1],
-        weights.transforms(),
-        "VGG19 (torchvision's ImageNet weights, last hidden layer)",
-        Chain(named_layers(net.features), standardised, smallest=32),
-    )
+    name = "VGG19 (torchvision's ImageNet weights, last hidden layer)"
+    layers = Chain(named_layers(net.features), standardised, smallest=32)
+    return VGGFeatures(body, net.classifier[-1], weights.transforms(), name, layers)
 
 
 def inception(device: str | torch.device = "cpu") -> TorchvisionFeatures:
     """Inception-v3 (Szegedy et al. 2016) with torchvision's ImageNet weights: 2048 features. A download of 104 MB.
 
-    Not the network of published Inception scores and FIDs: that is a TensorFlow model with other weights, other
-    pooling and 1008 outputs. Numbers from this one can be compared with one another, not with papers.
-
-    Raises:
-        DownloadError: its weights could not be downloaded; says what to do, and what works offline.
+    Not the network of published Inception scores and FIDs, a TensorFlow model with other weights: compare its numbers
+    with one another, not with papers. Raises DownloadError if its weights could not be downloaded.
     """
     from torchvision import models
 

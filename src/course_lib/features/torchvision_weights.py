@@ -1,7 +1,6 @@
 """Torchvision's networks with their ImageNet weights, which are downloaded at the first call, into the cache folder.
 
-Their sha256 is compared at every call with the eight digits in the file's name, which is all that torchvision
-publishes; no code in them is run.
+Their sha256 is compared with the eight digits in the file's name, all that torchvision publishes; no code is run.
 """
 
 from __future__ import annotations
@@ -27,11 +26,7 @@ def torchvision_network(
     offline: str,
     **options: Any,
 ) -> nn.Module:
-    """A network of torchvision with its verified `weights`, in eval mode, without gradients, nothing in place.
-
-    Raises:
-        DownloadError: as `downloaded`.
-    """
+    """A network of torchvision with its verified `weights`, in eval mode, without gradients, nothing in place."""
     state = torch.load(downloaded(title, weights.url, offline), map_location="cpu", weights_only=True)
     with torch.device("meta"):  # no time and memory for weights that are replaced at once
         net = builder(weights=None, **options)
@@ -45,8 +40,7 @@ def torchvision_network(
 def downloaded(title: str, url: str, offline: str) -> Path:
     """The file at `url`, kept in the cache folder; its sha256 starts with the digits in its name, or it is replaced.
 
-    Raises:
-        DownloadError: it could not be downloaded; says what to do, and with `offline` what works without.
+    Raises DownloadError, which says what to do, and with `offline` what works without.
     """
     path = cache_folder() / "torchvision" / url.rsplit("/", 1)[1]
     digits = re.search(r"-([0-9a-f]{8})\.pth$", path.name)[1]  # type: ignore[index]

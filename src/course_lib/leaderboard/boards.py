@@ -12,7 +12,7 @@ from torch import Tensor
 
 from course_lib import data, features, metrics
 from course_lib.leaderboard.entries import SEED, seeded
-from course_lib.metrics.result import Z95, Result
+from course_lib.metrics.result import Z95, Result, standard_error
 from course_lib.precision import float64
 from course_lib.recipes.discs import nearest_disc
 from course_lib.training import batched
@@ -38,6 +38,11 @@ class Sets(NamedTuple):
     x: Tensor  # generated ones, as many
     r: Tensor  # their features, (n, d)
     g: Tensor
+
+
+def _two_draws(draw: Callable[..., tuple[Tensor, ...]]) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """n pictures of one seed, and n of another."""
+    return lambda n: (draw(n, seed=1)[0], draw(n, seed=2)[0])
 
 
 def _shuffled_digits(n: int) -> tuple[Tensor, Tensor]:
@@ -76,10 +81,6 @@ def _score_discs(sets: Sets) -> dict[str, Result]:
         "radii": Result("radii of 32", float(found), math.nan, n),
         **_of_pixels(sets),
     }
-
-
-def _score_moving_discs(sets: Sets) -> dict[str, Result]:
-    return {**_of_features(sets), **_of_pixels(sets)}
 
 
 def _score_avatars(sets: Sets) -> dict[str, Result]:
@@ -127,13 +128,8 @@ def class_entropy(probabilities: Tensor, *, extractor: str) -> Result:
     p = float64(probabilities.detach())
     marginal = p.mean(0)
     influence = -torch.xlogy(p, marginal).sum(1)
-    error = float(influence.std()) / math.sqrt(len(p))
-    value = float(torch.special.entr(marginal).sum())
-    return Result("class entropy", value, Z95 * error, len(p), extractor=extractor)
-
-
-def _halves(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, 2).flatten(1)
+    value, ci95 = float(torch.special.entr(marginal).sum()), Z95 * standard_error(influence)
+    return Result("class entropy", value, ci95, len(p), extractor=extractor)
 
 
 BOARDS: dict[str, Board] = {
@@ -146,23 +142,15 @@ BOARDS: dict[str, Board] = {
         "digit_classifier (MNIST CNN)",
         _score_digits,
     ),
-    "discs": Board(
-        (),
-        2_000,
-        1_000,
-        lambda n: (data.discs(n, seed=1)[0], data.discs(n, seed=2)[0]),
-        lambda x: x.flatten(1),
-        None,
-        _score_discs,
-    ),
+    "discs": Board((), 2_000, 1_000, _two_draws(data.discs), lambda x: x.flatten(1), None, _score_discs),
     "moving discs": Board(
         (),
         2_000,
         1_000,
-        lambda n: (data.moving_discs(n, seed=1)[0], data.moving_discs(n, seed=2)[0]),
-        _halves,
+        _two_draws(data.moving_discs),
+        lambda x: F.avg_pool2d(x, 2).flatten(1),
         "pixels, averaged to 16 x 16",
-        _score_moving_discs,
+        lambda sets: {**_of_features(sets), **_of_pixels(sets)},
     ),
     "avatars": Board(
         ("avatar_classifier",),

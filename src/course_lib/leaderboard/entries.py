@@ -1,8 +1,4 @@
-"""The generators that ship, and how to sample from each of them.
-
-``ENTRIES`` says how to sample from a checkpoint, ``NO_GENERATOR`` why there is nothing to sample from; every checkpoint
-is in one of them.
-"""
+"""The generators that ship and how to sample from them, ``ENTRIES``; all other checkpoints are in ``NO_GENERATOR``."""
 
 from __future__ import annotations
 
@@ -103,11 +99,7 @@ def sampler(entry: Entry) -> Sampler:
 
 
 def seconds_per_sample(sample: Sampler, n: int = AT_ONCE, repeats: int = REPEATS) -> float:
-    """The shortest of several calls of ``sample(n, generator)``, over n, on one thread of the processor.
-
-    Processor time: with one thread, that is the time on the wall of a machine that does nothing else, and what else
-    runs beside a record does not change it.
-    """
+    """The shortest of several calls of ``sample(n, generator)``, over n, in processor time on one thread."""
     times = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -44,6 +44,7 @@ _CLASSIFIER = Column("classifier", "classifier test ↓", "low")
 _QUALITY = (Column("precision", "precision ↑", "high"), Column("density", "density ↑", "high"))
 _COVERAGE = (Column("recall", "recall ↑", "high"), Column("coverage", "coverage ↑", "high"))
 _CONFIDENCE = Column("confidence", "confidence", "real")
+_INCEPTION = Column("inception", "Inception ↑", "high")
 _ENTROPY = Column("entropy", "class entropy ↑", "high")
 
 TABLES: dict[str, tuple[Table, ...]] = {
@@ -70,11 +71,7 @@ TABLES: dict[str, tuple[Table, ...]] = {
         Table(
             "Class scores",
             "The mode score is that of Xu et al.; the usual one equals the Inception score (chapter 13).",
-            (
-                Column("inception", "Inception ↑", "high"),
-                Column("mode", "mode ↑", "high"),
-                Column("m-is", "m-IS", "real"),
-            ),
+            (_INCEPTION, Column("mode", "mode ↑", "high"), Column("m-is", "m-IS", "real")),
         ),
     ),
     "discs": (
@@ -116,7 +113,7 @@ TABLES: dict[str, tuple[Table, ...]] = {
         Table(
             "A test, a matching, a class score",
             "The matching compares pixels; the Inception score is that of the 48 heads.",
-            (_CLASSIFIER, _MATCHING, Column("inception", "Inception ↑", "high")),
+            (_CLASSIFIER, _MATCHING, _INCEPTION),
         ),
     ),
 }
@@ -146,22 +143,12 @@ tables: none of these numbers notices that (chapters 13 and 14).
 
 
 def record() -> dict[str, Any]:
-    """The last record, `zoo.recorded("leaderboard")`.
-
-    Raises:
-        DataFileError: there is none, or it is altered.
-    """
+    """The last record, `zoo.recorded("leaderboard")`; DataFileError if there is none, or it is altered."""
     return zoo.recorded("leaderboard")
 
 
 def rows(board: str) -> dict[str, dict[str, Any]]:
-    """The rows of a board by checkpoint, `REAL` last; each has a label, n, seconds, parameters and scores.
-
-    A score is a dictionary of value, ci95 (None where there is none), n and extractor.
-
-    Raises:
-        ValueError: no such board. DataFileError: as `record`.
-    """
+    """The rows of a board by checkpoint, `REAL` last; each has a label, n, seconds, parameters and scores."""
     checks.choice("board", board, BOARDS)
     return record()["boards"].get(board, {"rows": {}})["rows"]
 
@@ -185,7 +172,8 @@ def page_path() -> Path:
 
 def page(card: Mapping[str, Any]) -> str:
     """The page of a record, in MyST."""
-    parts = [_OPENING.format(command=COMMAND, real=_label(card))]
+    real = next(board["rows"][REAL]["label"] for board in card["boards"].values())
+    parts = [_OPENING.format(command=COMMAND, real=real)]
     for title, tables in TABLES.items():
         if title not in card["boards"]:
             continue
@@ -194,50 +182,38 @@ def page(card: Mapping[str, Any]) -> str:
         first = next(iter(board["rows"].values()))["scores"]
         extractor = next((s["extractor"] for s in first.values() if s["extractor"]), None)
         about = f"n = {board['n']:,} samples, as many real pictures; {board['n_matching']:,} where pixels are compared"
-        parts.append(
-            f"## {title[0].upper()}{title[1:]}\n\n{about}"
-            + (f"; features: {extractor}.\n" if extractor else ".\n")
-        )
+        about += f"; features: {extractor}" if extractor else ""
+        parts.append(f"## {title[0].upper()}{title[1:]}\n\n{about}.\n")
         parts += [f"### {t.heading}\n\n{t.text}\n\n{_table(board['rows'], order, t.columns)}" for t in tables]
         parts.append(f"### Cost\n\n{_cost(board['rows'], order, card['hardware'])}")
-    parts.append(_absent(card["no_generator"]))
+    absent = [["checkpoint", "why it is not on a board"]]
+    absent += [[f"`{name}`", reason] for name, reason in card["no_generator"].items()]
+    parts.append(f"## Checkpoints that are no generators\n\n{_markdown(absent)}")
     return "\n".join(parts)
 
 
 def best(of_board: Mapping[str, Row], column: Column) -> list[str]:
-    """The names of the best rows: the best value, and those that differ from it by less than both intervals.
-
-    None where there is only one model.
-    """
+    """The names of the best rows, within both intervals of the best value; none where there is only one model."""
     names = [name for name in of_board if name != REAL and column.key in of_board[name]["scores"]]
-
-    def badness(name: str) -> float:
-        value = of_board[name]["scores"][column.key]["value"]
-        if column.better == "real":
-            return abs(value - of_board[REAL]["scores"][column.key]["value"])
-        return value if column.better == "low" else -value
-
-    def half(name: str) -> float:
-        return of_board[name]["scores"][column.key]["ci95"] or 0.0
-
     if len(names) < 2:
         return []  # nobody to be better than
-    winner = min(names, key=badness)
-    return [n for n in names if badness(n) - badness(winner) <= math.hypot(half(n), half(winner))]
+    badness = {name: _badness(of_board, name, column) for name in names}
+    half = {name: of_board[name]["scores"][column.key]["ci95"] or 0.0 for name in names}
+    winner = min(names, key=badness.__getitem__)
+    return [n for n in names if badness[n] - badness[winner] <= math.hypot(half[n], half[winner])]
 
 
-def _label(card: Mapping[str, Any]) -> str:
-    return next(board["rows"][REAL]["label"] for board in card["boards"].values())
+def _badness(of_board: Mapping[str, Row], name: str, column: Column) -> float:
+    value = of_board[name]["scores"][column.key]["value"]
+    if column.better == "real":
+        return abs(value - of_board[REAL]["scores"][column.key]["value"])
+    return value if column.better == "low" else -value
 
 
 def _order(of_board: Mapping[str, Row], column: Column) -> list[str]:
     """Real pictures first, then the models, the best first."""
-
-    def place(name: str) -> float:
-        value = of_board[name]["scores"][column.key]["value"]
-        return -math.inf if name == REAL else value if column.better == "low" else -value
-
-    return sorted(of_board, key=place)
+    models = [name for name in of_board if name != REAL]
+    return [REAL, *sorted(models, key=lambda name: _badness(of_board, name, column))]
 
 
 def _table(of_board: Mapping[str, Row], order: Sequence[str], columns: Sequence[Column]) -> str:
@@ -256,25 +232,12 @@ def _table(of_board: Mapping[str, Row], order: Sequence[str], columns: Sequence[
 
 def _cost(of_board: Mapping[str, Row], order: Sequence[str], hardware: str) -> str:
     lines = [["model", "ms per sample ↓", "parameters"]]
-    for name in order:
-        if name != REAL:
-            row = of_board[name]
-            lines.append(
-                [
-                    row["label"],
-                    f"{1000 * row['seconds']:.2g}",
-                    f"{row['parameters']:,}" if row["parameters"] else "—",
-                ]
-            )
+    for row in (of_board[name] for name in order if name != REAL):
+        parameters = f"{row['parameters']:,}" if row["parameters"] else "—"
+        lines.append([row["label"], f"{1000 * row['seconds']:.2g}", parameters])
     measured = f"The shortest of five calls for 250 samples each, on one otherwise idle thread; {hardware}."
     counted = "Parameters include parts that sampling does not need, such as an encoder or a discriminator."
     return f"{measured} {counted}\n\n{_markdown(lines)}"
-
-
-def _absent(reasons: Mapping[str, str]) -> str:
-    lines = [["checkpoint", "why it is not on a board"]]
-    lines += [[f"`{name}`", reason] for name, reason in reasons.items()]
-    return f"## Checkpoints that are no generators\n\n{_markdown(lines)}"
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:

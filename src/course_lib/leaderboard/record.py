@@ -1,7 +1,6 @@
 """The record behind the leaderboard: every generator that ships, every metric, the same data, the same n (chapter 15).
 
-A row keeps the sha256 of all weights behind it, and a board its numbers of samples and a `probe` of its scores, so that
-it is known when they are out of date; only such rows are computed again.
+A row keeps the sha256 of its weights, a board a `probe` of its scores, so that only what is out of date is done again.
 """
 
 from __future__ import annotations
@@ -143,16 +142,13 @@ def _row(
         "weights": weights,
         "n": board.n,
         "parameters": parameters,
-        "scores": {
-            key: {
-                "value": r.value,
-                "ci95": r.ci95 if math.isfinite(r.ci95) else None,
-                "n": r.n,
-                "extractor": r.extractor,
-            }
-            for key, r in scores.items()
-        },
+        "scores": {key: _recorded(score) for key, score in scores.items()},
     }
+
+
+def _recorded(score: metrics.Result) -> dict[str, Any]:
+    ci95 = score.ci95 if math.isfinite(score.ci95) else None
+    return {"value": score.value, "ci95": ci95, "n": score.n, "extractor": score.extractor}
 
 
 def _weights(board: Board, entry: Entry | None) -> dict[str, str]:

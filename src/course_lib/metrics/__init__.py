@@ -1,15 +1,9 @@
-"""Scores for images and for generators: of single images, of distributions, by matching, and from games.
+"""Scores of single images, of sets of them, by matching, and from games: most return a `Result` with an interval.
 
-Every score takes images or features and returns a `Result`, which carries the number of samples, the extractor's
-name and a 95 % confidence interval. What only chapter 14 needs, the algorithms behind the matching, is in
-`course_lib.metrics.assignment`.
+What only chapter 14 needs, the algorithms behind the matching, is in `course_lib.metrics.assignment`.
 """
 
-from course_lib.metrics.class_scores import (
-    inception_score,
-    mode_score,
-    modified_inception_score,
-)
+from course_lib.metrics.class_scores import inception_score, mode_score, modified_inception_score
 from course_lib.metrics.distributions import (
     Moments,
     PrecisionRecall,
@@ -55,13 +49,7 @@ from course_lib.metrics.matching import (
     sparse_matching_score,
 )
 from course_lib.metrics.modes import Modes, count_modes
-from course_lib.metrics.result import (
-    IdenticalSets,
-    Result,
-    mean,
-    proportion,
-    with_interval,
-)
+from course_lib.metrics.result import IdenticalSets, Result, mean, proportion, with_interval
 from course_lib.metrics.two_samples import (
     LogLikelihood,
     Test,
@@ -71,59 +59,3 @@ from course_lib.metrics.two_samples import (
     parzen,
     sliced_wasserstein,
 )
-
-__all__ = [
-    "Battle",
-    "DisconnectedGames",
-    "Games",
-    "IdenticalImagesWarning",
-    "IdenticalSets",
-    "LogLikelihood",
-    "Matching",
-    "Modes",
-    "Moments",
-    "PrecisionRecall",
-    "RangeWarning",
-    "Ratings",
-    "Result",
-    "SSIMMaps",
-    "Test",
-    "TooFewSamples",
-    "adversarial_metric",
-    "bradley_terry",
-    "classifier_two_sample",
-    "cost_by_class",
-    "cost_matrix",
-    "count_modes",
-    "frechet",
-    "frechet_bias",
-    "frechet_infinity",
-    "gaussian_window",
-    "glicko2",
-    "inception_score",
-    "kernel_distance",
-    "kolmogorov_smirnov",
-    "matching_score",
-    "mean",
-    "mode_score",
-    "modified_inception_score",
-    "mse",
-    "neighbours",
-    "pair_distances",
-    "parzen",
-    "perceptual_distance",
-    "play",
-    "precision_recall",
-    "proportion",
-    "psnr",
-    "psnr_of_mse",
-    "real_baseline",
-    "score_difference",
-    "sliced_wasserstein",
-    "sparse_matching_score",
-    "ssim",
-    "ssim_maps",
-    "uniform_window",
-    "win_rates",
-    "with_interval",
-]

@@ -1,11 +1,6 @@
-"""Matchings in bipartite graphs, written out: augmenting paths, the Hungarian method, and minimum-cost flow.
+"""The algorithms behind the matchings of chapter 14, written out for small instances; `matching` solves large ones.
 
-The reference implementations of chapter 14, to be read and to be run on small instances; `matching` solves large ones.
-König 1931: the largest matching has as many edges as the smallest vertex cover has vertices. Egerváry 1931: the
-cheapest perfect matching costs as much as the most valuable potentials u_i + v_j <= c_ij are worth. Kuhn 1955 turned
-both proofs into the Hungarian method; here it grows one shortest-path tree per row, which takes O(n²m) steps instead
-of the O(n²|E|) of relabelling all tight edges anew. Minimum-cost flow: successive shortest paths with potentials
-(Edmonds & Karp 1972, Tomizawa 1971).
+Wrong arguments raise ValueError. Shapes: n rows, m columns; `edges` (n, m) says which pairs may be matched.
 """
 
 from __future__ import annotations
@@ -21,14 +16,7 @@ Edge = tuple[int, int, int, float]  # from, to, capacity, cost of one unit
 
 
 def maximum_matching(edges: ArrayLike) -> NDArray[np.int64]:
-    """The largest matching, by augmenting paths: the column of each row, -1 where it has none, (n,).
-
-    Args:
-        edges: (n, m) booleans, whether row i may be matched with column j.
-
-    Raises:
-        ValueError: not two-dimensional, or other numbers than 0 and 1.
-    """
+    """The largest matching, by augmenting paths (König 1931): the column of each row, -1 where it has none, (n,)."""
     allowed = _booleans("edges", edges)
     rows, columns = allowed.shape
     neighbours = [np.flatnonzero(row).tolist() for row in allowed]
@@ -57,17 +45,10 @@ def maximum_matching(edges: ArrayLike) -> NDArray[np.int64]:
 
 
 def vertex_cover(edges: ArrayLike, matching: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """König's smallest vertex cover, which proves that a matching is a largest one: rows (n,) and columns (m,).
+    """König's (1931) smallest vertex cover, which proves a matching (n,) largest: rows (n,) and columns (m,).
 
-    From the unmatched rows follow alternating paths; Z is what they reach. The cover is the rows outside Z and the
-    columns inside. The rows of Z have the largest deficiency, their number minus that of their neighbours (König–Hall).
-
-    Args:
-        edges: (n, m) booleans.
-        matching: the column of each row, -1 where it has none, (n,): a *largest* matching.
-
-    Raises:
-        ValueError: other shapes, or the matching can be augmented.
+    These are the rows that alternating paths from the unmatched rows do not reach, and the columns that they do.
+    Raises ValueError if the matching can be augmented.
     """
     allowed = _booleans("edges", edges)
     matched = np.asarray(matching)
@@ -89,17 +70,17 @@ def vertex_cover(edges: ArrayLike, matching: ArrayLike) -> tuple[NDArray[np.bool
 def hungarian(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """The cheapest matching that covers every row: columns (n,), and potentials u (n,) and v (m,) that prove it.
 
-    u_i + v_j <= c_ij everywhere, with equality on matched edges, and v_j <= 0 with equality on unmatched columns, so
-    that no matching of all rows costs less than sum(u) + sum(v): its own cost.
-
-    Args:
-        cost: (n, m) finite numbers of any sign, n <= m.
-
-    Raises:
-        ValueError: another shape, more rows than columns, or numbers that are not finite.
+    `cost` (n, m) is finite, n <= m. u_i + v_j <= c_ij, with equality on matched edges, and v_j <= 0, with equality on
+    unmatched columns (Egerváry 1931). Kuhn 1955, here with one shortest-path tree per row: O(n²m).
     """
-    c = _costs(cost)
+    c = _matrix("cost", cost).astype(float)
     n, m = c.shape
+    if n > m:
+        raise ValueError(f"cost: expected no more rows than columns, got {c.shape}; pass the transpose")
+    if not np.isfinite(c).all():
+        raise ValueError(
+            "cost: expected finite numbers, got NaN or infinity; leave such edges to match_by_flow"
+        )
     u, v, owner = np.zeros(n), np.zeros(m), np.full(m, -1)
     for root in range(n):
         slack = np.full(m, math.inf)  # of the tightest edge from the tree to each column
@@ -132,17 +113,8 @@ def hungarian(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], 
 def min_cost_max_flow(edges: Sequence[Edge], source: int, sink: int) -> tuple[list[int], int, float]:
     """A cheapest among the largest flows: the flow on every edge, its amount, and its cost.
 
-    Successive shortest paths: as long as the sink can be reached in the residual graph, send as much as fits along a
-    cheapest path. A residual edge backwards costs the negative, and Dijkstra's algorithm cannot bear that; potentials
-    h make all reduced costs c_ij + h_i - h_j non-negative, and every search renews them.
-
-    Args:
-        edges: (from, to, capacity, cost) with whole capacities >= 0 and costs >= 0; parallel edges are allowed.
-        source: where the flow comes from.
-        sink: where it goes, another node.
-
-    Raises:
-        ValueError: a negative or broken capacity, a negative cost, or source and sink are the same.
+    Edges are (from, to, capacity, cost) with whole capacities and costs, both >= 0. Successive shortest paths (Edmonds
+    & Karp 1972, Tomizawa 1971); potentials h keep c_ij + h_i - h_j >= 0, as Dijkstra's algorithm needs.
     """
     if source == sink:
         raise ValueError(f"sink: expected another node than the source, got {sink} for both")
@@ -193,15 +165,7 @@ def min_cost_max_flow(edges: Sequence[Edge], source: int, sink: int) -> tuple[li
 def match_by_flow(cost: ArrayLike, edges: ArrayLike | None = None) -> NDArray[np.int64]:
     """A cheapest among the largest matchings, as a flow (thesis, section 5.6): the column of each row or -1, (n,).
 
-    A source feeds every row and every column drains into a sink, at no cost; all capacities are 1. Because capacities
-    are whole numbers, so is the flow, and flow 1 on an edge means that it is matched.
-
-    Args:
-        cost: (n, m) finite numbers >= 0.
-        edges: (n, m) booleans, which pairs may be matched; all if None.
-
-    Raises:
-        ValueError: other shapes, or costs that are negative or not finite.
+    `cost` (n, m) is finite and >= 0; `edges` None allows all pairs. Whole capacities give a whole flow: 1 if matched.
     """
     c = _matrix("cost", cost).astype(float)
     if not (np.isfinite(c).all() and (c >= 0).all()):
@@ -239,14 +203,3 @@ def _booleans(name: str, value: ArrayLike) -> NDArray[np.bool_]:
             f"{matrix.min():g} to {matrix.max():g}; pass cost <= limit, or costs to hungarian()"
         )
     return matrix.astype(bool)
-
-
-def _costs(value: ArrayLike) -> NDArray[np.float64]:
-    c = _matrix("cost", value).astype(float)
-    if c.shape[0] > c.shape[1]:
-        raise ValueError(f"cost: expected no more rows than columns, got {c.shape}; pass the transpose")
-    if not np.isfinite(c).all():
-        raise ValueError(
-            "cost: expected finite numbers, got NaN or infinity; leave such edges to match_by_flow"
-        )
-    return c

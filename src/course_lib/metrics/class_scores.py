@@ -1,9 +1,7 @@
 """Scores from a classifier's probabilities: the Inception score and its variants (chapter 13).
 
-Inception score: Salimans et al. 2016; modified: Gurumurthy et al. 2017; mode score: Che et al. 2017, and Zhou et al.
-2018, who show what it is. Each is a score of a *set*: an image alone has none, for it needs the marginal p(y).
-
-Legend: N samples, C classes; p_i = p(y|x_i), a row of `probabilities`; p̄ = p(y) = mean of p_i; KL in nats.
+Each is a score of a *set*, with the interval of the delta method. Raises TypeError or ValueError for rows that are no
+probabilities. N samples, C classes; p_i = p(y|x_i), a row of `probabilities`; p̄ = p(y) = mean of p_i; KL in nats.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import torch
 from torch import Tensor
 
 from course_lib import checks
-from course_lib.metrics.result import Z95, Result, extractor_name
+from course_lib.metrics.result import Z95, Result, extractor_name, standard_error
 from course_lib.precision import course_defaults, float64
 
 
@@ -25,21 +23,8 @@ def inception_score(
 ) -> Result:
     """exp(mean_i KL(p_i ‖ p̄)) of class probabilities (N, C): from 1 to C. High for sure and varied classes.
 
-    The interval is that of the delta method. The mean of KL(p_i ‖ p̄) has the influence function KL(p_i ‖ p̄) minus
-    its mean, because a small change of the marginal changes it only to second order.
-
-    Salimans et al. cut the set in ten and report the mean and standard deviation of ten scores. This is
-    `splits` = 10. It is a lower number, for the marginal of fewer samples fits them better, and it is wrong for a
-    set that is ordered by class; so the set is shuffled first. The interval is then that of a mean of `splits`.
-
-    Args:
-        probabilities: p(y|x), rows that sum to 1.
-        extractor: the classifier's name.
-        splits: parts of equal size, each with a marginal of its own.
-        generator: of the shuffling; needed if splits > 1.
-
-    Raises:
-        TypeError, ValueError: rows that are no probabilities; more splits than samples; splits without a generator.
+    `splits` = 10 is the form of Salimans et al. 2016: the mean over equal parts, shuffled by `generator`, with
+    marginals of their own, which fit fewer samples better: it is lower. Its interval is that of a mean of `splits`.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     n, splits = len(p), checks.whole("splits", splits, at_most=len(p), why="one sample in each")
@@ -65,22 +50,8 @@ def modified_inception_score(
 ) -> Result:
     """exp(mean KL(p_i ‖ p_j)) over pairs i ≠ j of one class: m-IS, from 1, high for variety *within* classes.
 
-    Every sample counts alike, with the mean over the others of its class; classes of one sample are left out.
-    KL(p_i ‖ p_j) is the cross-entropy -Σ p_i log p_j, as which the score is sometimes explained, minus the entropy of
-    p_i: a set of equal, unsure predictions has score 1 by the one and more by the other. Gurumurthy et al. report one
-    score per class and their mean; give the samples of one class alone to get theirs.
-
-    The order within a pair does not matter, for every pair is counted both ways. Where a class is impossible for one
-    sample and possible for another, KL and score are infinite; where it is only very improbable they are very large:
-    sure classifiers make this an unstable score.
-
-    Args:
-        probabilities: p(y|x) of the generated samples, (N, C).
-        extractor: the classifier's name.
-        labels: class of each sample (N,); by default the most probable one.
-
-    Raises:
-        TypeError, ValueError: rows that are no probabilities; labels that are none; no class with two samples.
+    `labels` (N,) of the (N, C) are by default the likeliest classes; classes of one sample are left out. Unstable for
+    sure classifiers, infinite where a class is impossible for one sample only. Gurumurthy et al. 2017, class by class.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     n, classes = p.shape
@@ -104,26 +75,11 @@ def modified_inception_score(
 def mode_score(
     probabilities: Tensor, training: Tensor, *, extractor: str, variant: str = "identity"
 ) -> Result:
-    """exp(mean_i KL(p_i ‖ p*) - KL(p̄ ‖ p*)), with p* the mean of p(y|x) over training data: *is* the Inception score.
+    """exp(mean_i KL(p_i ‖ p*) - KL(p̄ ‖ p*)), with p* the mean of `training` (M, C): *is* the Inception score.
 
-    Proof, for any p* that is nowhere 0 where p̄ is not. mean_i KL(p_i ‖ p*) = mean_i Σ p_i log p_i - Σ p̄ log p*,
-    because the mean of p_i is p̄; and KL(p̄ ‖ p*) = Σ p̄ log p̄ - Σ p̄ log p*. In the difference the terms with p* cancel,
-    and mean_i Σ p_i log p_i - Σ p̄ log p̄ = mean_i KL(p_i ‖ p̄) is left. So this score ignores the training data, which it
-    was made to take into account. Both terms are computed here, so that the identity can be seen to hold.
-
-    Che et al. 2017 proposed the score; ``"identity"`` is the form for which Zhou et al. 2018 prove the above.
-    ``"marginal"``, the form of Xu et al. 2018, differs: exp(mean_i KL(p_i ‖ p̄) - KL(p̄ ‖ p*)), with the generator's own
-    marginal in the first divergence. It equals IS · exp(-KL(p̄ ‖ p*)), and does punish a missing class.
-
-    Args:
-        probabilities: p(y|x) of the generated samples, (N, C).
-        training: p(y|x) of training samples, or their labels as one-hot rows, (M, C); or one row, p* itself.
-        extractor: the classifier's name.
-        variant: ``"identity"`` or ``"marginal"``.
-
-    Raises:
-        TypeError, ValueError: rows that are no probabilities, different numbers of classes, or a class that is
-            generated and has probability 0 in training, for which both divergences are infinite.
+    Che et al. 2017; the terms with p* cancel (Zhou et al. 2018), so it ignores the training data: p(y|x), one-hot
+    labels, or one row, p* itself. The variant ``"marginal"`` (Xu et al. 2018) has KL(p_i ‖ p̄) in front: it is IS ·
+    exp(-KL(p̄ ‖ p*)), and punishes a missing class. ValueError for a generated class of probability 0 in training.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     real = _probabilities("training", training, extractor)
@@ -145,9 +101,8 @@ def mode_score(
 
 def _exponential(name: str, log: Tensor, influence: Tensor, reference: int | None, extractor: str) -> Result:
     """exp of an estimate, given its influence function (N,) up to a constant: an error e of it is one of e · exp."""
-    value, n = float(log.exp()), len(influence)
-    error = float(influence.std()) / math.sqrt(n) if n > 1 else math.nan
-    return Result(name, value, Z95 * value * error, n, reference, extractor)
+    value = float(log.exp())
+    return Result(name, value, Z95 * value * standard_error(influence), len(influence), reference, extractor)
 
 
 def _divergences(p: Tensor, q: Tensor) -> Tensor:

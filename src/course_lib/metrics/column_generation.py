@@ -1,17 +1,9 @@
 """Large dense assignment problems, solved exactly on few of their edges, with a proof that these were enough.
 
-`solve` matches rows with columns at the least cost. A solver that sees all n² edges looks at them again and again, and
-nearly all of them are too expensive ever to be used. So: take the k edges per row and column that look cheapest, solve
-that sparse problem, and look once at all edges with their *reduced* costs c_ij - u_i - v_j, where u and v are the
-potentials of its solution. If none is negative, the potentials are feasible for the whole problem, and as they sum to
-the cost of the matching, it is the optimum of the whole problem (Egerváry 1931). Else the edges that are negative, or
-nearly so, join the sparse problem, and it is solved again. This is column generation (Gilmore & Gomory 1961), for
-assignment problems as in Gerber & Maffioli 1997 and Schmitzer 2016; what looks cheapest is judged by the potentials of
-a problem of half the size, every other row against every other column.
-
-Both ways return the same optimum; ties may be broken differently. The sparse way pays where costs are concentrated, as
-distances in four dimensions or more are. In the plane few edges do not hold the potentials together, and `solve` gives
-all edges to the same solver: the network simplex method of POT (Flamary et al. 2021; Bonneel et al. 2011).
+Column generation (Gilmore & Gomory 1961; Schmitzer 2016): solve on the edges that look cheapest by the potentials of a
+problem of half the size, and add all edges whose reduced cost c_ij - u_i - v_j is negative, until there is none: then
+u, v prove the optimum (Egerváry 1931). It pays where costs are concentrated; otherwise all edges go to the same
+solver, the network simplex method of POT (Flamary et al. 2021; Bonneel et al. 2011).
 """
 
 from __future__ import annotations
@@ -34,16 +26,10 @@ _ROWS = 256  # looked at together: a few megabytes
 
 
 def solve(cost: Float) -> tuple[Index, Float, Float]:
-    """A cheapest perfect matching: the column of each row (n,), and potentials u (n,), v (n,) that prove it so.
+    """A cheapest perfect matching of costs (n, n): the column of each row (n,), and potentials u, v (n,).
 
-    u_i + v_j <= c_ij everywhere, up to the solver's rounding errors (below 1e-9 of the largest cost in the tests), and
-    with equality on the matched edges.
-
-    Args:
-        cost: (n, n) finite numbers.
-
-    Raises:
-        ValueError: not square.
+    The potentials prove it: u_i + v_j <= c_ij up to rounding (below 1e-9 of the largest cost), with equality on
+    matched edges. Raises ValueError for what is not square.
     """
     if cost.ndim != 2 or cost.shape[0] != cost.shape[1]:
         raise ValueError(f"cost: expected a square matrix, got shape {cost.shape}")
@@ -51,10 +37,9 @@ def solve(cost: Float) -> tuple[Index, Float, Float]:
 
 
 def concentrated(cost: Float) -> bool:
-    """Whether even the cheapest edge of a row costs a good part of what any other does: at least 0.1 of the mean.
+    """Whether the cheapest edge of a row costs at least 0.1 of the mean, as of distances in four dimensions or more.
 
-    Judged by some hundred rows and columns. Distances in four dimensions or more are like this. Never so for no more
-    than `SMALL` rows, where the answer does not matter.
+    Judged by some hundred rows and columns; False up to `SMALL` rows, where it does not matter.
     """
     step = max(1, len(cost) // 512)
     sample = cost[::step, ::step]

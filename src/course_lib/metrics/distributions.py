@@ -1,10 +1,8 @@
 """How far apart two sets of features are: Fréchet distance, precision and recall (chapter 13).
 
-Fréchet distance: Heusel et al. 2017, Eq. (6), after Dowson & Landau 1982; its bias: Chong & Forsyth 2020. Precision
-and recall: Kynkäänniemi et al. 2019; density and coverage: Naeem et al. 2020. All of them compute on the CPU in
-float64, whatever comes in.
-
-Legend: N real and M generated samples, d features each; μ, Σ mean and covariance; r real, g generated.
+`extractor` says what the features come from, None if they are pixels. Raises TypeError or ValueError for other types
+or shapes, fewer than two samples, or numbers that are not finite; warns of `IdenticalSets` if nothing but real samples
+is generated. N real and M generated samples, d features each; μ, Σ mean and covariance; r real, g generated.
 """
 
 from __future__ import annotations
@@ -29,9 +27,7 @@ class TooFewSamples(UserWarning):
 class Moments:
     """Mean and covariance of features, gathered batch by batch; two of them merge by ``+``.
 
-    Sums of x and xxᵀ lose all digits where the mean is large against the spread. What is kept instead are the mean
-    and the scatter about it, merged as by Chan, Golub & LeVeque 1983, Eq. (2.1): batches of any size give the same,
-    up to rounding.
+    Kept are mean and scatter (Chan, Golub & LeVeque 1983, Eq. (2.1)), as sums of xxᵀ lose digits if means are large.
     """
 
     @course_defaults()
@@ -45,18 +41,12 @@ class Moments:
 
     @course_defaults()
     def add(self, features: Tensor) -> Moments:
-        """Take in features (n, dimensions), and return itself.
-
-        Raises:
-            TypeError, ValueError: features of another type or shape, or not finite.
-        """
+        """Take in features (n, dimensions), and return itself."""
         return self._add(sample("features", features, dimensions=self.dimensions))
 
     def _add(self, features: Tensor) -> Moments:
         for part in features.detach().cpu().split(4096):
-            # Features known to 24 bits are multiplied in float32, in half the time, and the products of the parts
-            # summed in float64: these rounding errors are as random as those they came with, and average to about
-            # 1e-8 of a distance.
+            # Features known to 24 bits are multiplied in float32, in half the time: an error of about 1e-8.
             x = part if part.dtype == torch.float64 else part.float()  # (n, d)
             shift = x.mean(0)
             x = x - shift
@@ -104,9 +94,6 @@ def _gram(x: Tensor) -> Tensor:
     return torch.from_numpy(x.numpy().T @ x.numpy()).double()
 
 
-# ---- Fréchet distance
-
-
 @course_defaults()
 def frechet(
     real: Tensor | Moments,
@@ -118,30 +105,10 @@ def frechet(
 ) -> Result:
     """‖μ_r - μ_g‖² + tr(Σ_r + Σ_g - 2(Σ_r^½ Σ_g Σ_r^½)^½) of features (N, d) and (M, d), or of their `Moments`.
 
-    It is the squared 2-Wasserstein distance of two Gaussians with these moments; called FID where the features are
-    those of InceptionV3. Not a distance of images, and not zero for a perfect generator: see `frechet_bias`.
-
-    The interval is that of the delta method. A generated sample x changes the distance by
-    2(μ_g - μ_r)·(x - μ_g) + (x - μ_g)ᵀ(I - T)(x - μ_g) - tr((I - T)Σ_g), where T is the optimal map from the
-    generated Gaussian to the real one; a real sample changes it likewise. So it is about the *expected score of this
-    many samples*: it does not contain the bias. Bootstrapping would not do, because a sample with repetitions has a
-    larger bias. The interval is NaN for n ≤ d, for `Moments` and for identical sets. Near equality these changes of
-    first order vanish: the interval is then too long on average, by a factor of up to √2, but where few dimensions
-    matter it is skewed and covers less than it says (86 % in one dimension). Very heavy tails make it too short.
-
-    Args:
-        real: features (N, d), or moments gathered before.
-        generated: features (M, d), or moments gathered before.
-        extractor: what the features come from; None if they are pixels.
-        interval: whether to compute the interval, which takes about twice as long as the distance.
-        fixed_reference: whether the real set is taken as it is, as when several generators are compared with one set;
-            otherwise it is a sample too. `real` may then be `Moments`, and there still is an interval.
-
-    Raises:
-        TypeError, ValueError: other types or shapes, different dimensions, fewer than two samples, not finite.
-
-    Warns:
-        TooFewSamples: no more samples than dimensions. IdenticalSets: nothing but real samples is generated.
+    Heusel et al. 2017, Eq. (6), FID with the features of InceptionV3; above 0 for a perfect generator: `frechet_bias`.
+    The interval, that of the delta method, is about the *expected score of this many samples*; it is up to √2 too long
+    near equality, and NaN for identical sets, for n ≤ d (which warns of `TooFewSamples`), if not wanted, and for
+    `Moments`, except for real ones with a `fixed_reference`, which takes the real set as it is.
     """
     sets = isinstance(real, Tensor) and isinstance(generated, Tensor)
     same = sets and pair(real, generated, extractor)
@@ -171,8 +138,7 @@ def frechet(
 def _frechet(r: Moments, g: Moments, *, maps: bool) -> tuple[float, tuple[Tensor, Tensor] | None]:
     """The distance; and on request W with W Wᵀ = T, the optimal map from g to r, and one for T⁻¹, if there are any.
 
-    Σ_r^½ Σ_g Σ_r^½ and MᵀM have the same eigenvalues other than 0, for M = F_gᵀF_r with any F Fᵀ = Σ; so the trace of
-    its root is the sum of M's singular values. F is Cholesky's, which costs a tenth of a symmetric square root.
+    The trace of the root is the sum of the singular values of F_gᵀF_r, for any F Fᵀ = Σ.
     """
     factor_r, factor_g = _factor(r), _factor(g)
     m = factor_g.T @ factor_r  # (rank of Σ_g, rank of Σ_r)
@@ -187,8 +153,7 @@ def _frechet(r: Moments, g: Moments, *, maps: bool) -> tuple[float, tuple[Tensor
     value = max(float(apart - 2 * trace), 0.0)
     if v is None:
         return value, None
-    # With M = U S Vᵀ, T = F_r V S⁻¹ Vᵀ F_rᵀ and T⁻¹ = F_g U S⁻¹ Uᵀ F_gᵀ. A direction's part in the distance varies as s
-    # does: those of next to no s are left out.
+    # With M = U S Vᵀ, T = F_r V S⁻¹ Vᵀ F_rᵀ and T⁻¹ = F_g U S⁻¹ Uᵀ F_gᵀ; directions of next to no s are left out.
     v, s = v[:, large], squares[large].sqrt()
     u = narrow @ v / s
     u, v = (u, v) if narrow is m else (v, u)
@@ -221,21 +186,10 @@ def _influence_variance(x: Tensor, moments: Moments, other: Tensor, w: Tensor) -
 
 @course_defaults()
 def frechet_bias(real: Tensor | Moments, n: int, reference: int) -> float:
-    """Expected Fréchet distance of a perfect generator: n samples against `reference` others of the same Gaussian.
+    """Expected Fréchet distance of a perfect generator: n samples against m = `reference` others of the same Gaussian.
 
-    To first order in 1/n it is tr(Σ)(1/n + 1/m) + ½(1/(n-1) + 1/(m-1))(Σ_ij λ_iλ_j/(λ_i + λ_j) + tr(Σ)/2), where λ are
-    the eigenvalues of Σ and m = `reference`: means differ by tr(Σ)(1/n + 1/m), and covariances that differ by H
-    cost ½ Σ_ij H_ij²/(λ_i + λ_j), with Var H_ij = λ_iλ_j(1 + δ_ij)(1/(n-1) + 1/(m-1)). For two halves of n each and
-    Σ = I it is 2d/n + d(d + 1)/(2(n - 1)), about d²/2n. It wants n and m well above d; real features have heavier
-    tails than a Gaussian, and a larger bias.
-
-    Args:
-        real: features (N, d) or `Moments`, for Σ; N well above d.
-        n: generated samples.
-        reference: real samples.
-
-    Raises:
-        TypeError, ValueError: as `frechet`; n or reference below 2.
+    tr(Σ)(1/n + 1/m) + ½(1/(n-1) + 1/(m-1))(Σ_ij λ_iλ_j/(λ_i + λ_j) + tr(Σ)/2), to first order, λ the eigenvalues of Σ
+    (after Chong & Forsyth 2020). It wants N, n and m well above d; real features have more bias.
     """
     n, m = checks.whole("n", n, at_least=2), checks.whole("reference", reference, at_least=2)
     values = torch.linalg.eigvalsh(_moments("real", real).covariance).clamp(min=0)
@@ -248,15 +202,10 @@ def frechet_bias(real: Tensor | Moments, n: int, reference: int) -> float:
 def frechet_infinity(
     real: Tensor, generated: Tensor, *, extractor: str | None, generator: torch.Generator, sizes: int = 6
 ) -> Result:
-    """The Fréchet distance extrapolated to infinitely many samples (Chong & Forsyth 2020).
+    """The Fréchet distance extrapolated to infinitely many samples (Chong & Forsyth 2020), from (N, d) and (M, d).
 
-    Random subsets of both sets, `sizes` of them from half to all, evenly spaced in 1/n; the bias is proportional to
-    1/n, so a straight line through the distances meets 1/n = 0 at the distance without bias. It has more noise, may
-    be negative, and comes without an interval. Chong & Forsyth shrink only the generated set, and keep the bias
-    of the reference; here both shrink alike.
-
-    Raises:
-        TypeError, ValueError: as `frechet`; fewer than 2(d + 1) samples; sizes below 2.
+    By a straight line through those of `sizes` >= 2 random subsets, evenly spaced in 1/n from half to all. Noisy,
+    perhaps negative, without an interval. ValueError for fewer than 2(d + 1) samples.
     """
     pair(real, generated, extractor)
     sizes = checks.whole("sizes", sizes, at_least=2)
@@ -269,17 +218,14 @@ def frechet_infinity(
     inverse = torch.linspace(1, 2, sizes, dtype=torch.float64)
     values = []
     for shrink in inverse.tolist():
-        r, g = (
-            x[torch.randperm(len(x), generator=generator)[: round(len(x) / shrink)]]
-            for x in (real, generated)
-        )
-        values.append(_frechet(_moments("real", r), _moments("generated", g), maps=False)[0])
+        moments = []
+        for name, x in (("real", real), ("generated", generated)):
+            subset = torch.randperm(len(x), generator=generator)[: round(len(x) / shrink)]
+            moments.append(_moments(name, x[subset]))
+        values.append(_frechet(*moments, maps=False)[0])
     design = torch.stack([torch.ones_like(inverse), inverse], 1)  # (sizes, 2): value at 0, slope
     line = torch.linalg.lstsq(design, torch.tensor(values, dtype=torch.float64)[:, None]).solution
     return Result("Fréchet distance, n → ∞", float(line[0]), math.nan, len(generated), len(real), extractor)
-
-
-# ---- neighbours
 
 
 class PrecisionRecall(NamedTuple):
@@ -295,25 +241,10 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(
     real: Tensor, generated: Tensor, *, extractor: str | None, k: int = 3, batch: int = 1024
 ) -> PrecisionRecall:
-    """Precision, recall, density and coverage of features (N, d) and (M, d).
+    """Precision, recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020) of (N, d) and (M, d).
 
-    A set covers the balls around its samples that reach to the k-th nearest other sample of the set. The intervals
-    are those of proportions, for the balls as they are. None of the four is 1 for a perfect generator, and all change
-    with N and M: balls shrink as samples are added. Naeem et al. use k = 5 for density and coverage. The balls are
-    closed, as in Kynkäänniemi et al.; Naeem et al. leave out the surface, which matters only for duplicates.
-
-    Args:
-        real: features (N, d), N above k.
-        generated: features (M, d), M above k.
-        extractor: what the features come from; None if they are pixels.
-        k: which neighbour a ball reaches to.
-        batch: rows of the distance matrix that are in memory at once.
-
-    Raises:
-        TypeError, ValueError: other types or shapes, different dimensions, no more than k samples, not finite.
-
-    Warns:
-        IdenticalSets: nothing but real samples is generated.
+    A set covers the closed balls around its samples up to the k-th nearest other one. None of the four is 1 for a
+    perfect generator, and all change with N and M. `batch` rows of the distance matrix are in memory at once.
     """
     pair(real, generated, extractor)
     batch, few = checks.whole("batch", batch), min(len(real), len(generated))
@@ -333,10 +264,8 @@ def precision_recall(
     balls = torch.cat(counts)  # (M,) real neighbourhoods that each generated sample lies in
 
     def share(name: str, hits: Tensor) -> Result:
-        result = proportion(
-            name, float(hits.double().mean()), len(hits), reference=len(x), extractor=extractor
-        )
-        return dataclasses.replace(result, n=len(y))
+        result = proportion(name, float(hits.double().mean()), len(hits))
+        return dataclasses.replace(result, n=len(y), reference=len(x), extractor=extractor)
 
     return PrecisionRecall(
         share(f"precision (k = {k})", balls > 0),
@@ -359,9 +288,6 @@ def _squared_radii(x: Tensor, k: int, batch: int) -> Tensor:
     return torch.cat([squared_distances(part, x).kthvalue(k + 1).values for part in x.split(batch)])
 
 
-# ---- what comes in
-
-
 def sample(name: str, value: Any, *, dimensions: int | None = None) -> Tensor:
     """`value` if it is features (N, d), or (N, dimensions); the errors of `checks.tensor`, and one for images."""
     if isinstance(value, Tensor) and value.dim() > 2:
@@ -376,14 +302,7 @@ def sample(name: str, value: Any, *, dimensions: int | None = None) -> Tensor:
 
 
 def pair(real: Any, generated: Any, extractor: Any) -> bool:
-    """Check two sets of features and their extractor's name; whether nothing but real samples is generated.
-
-    Raises:
-        TypeError, ValueError: as `sample`; fewer than two samples; different dimensions; a name that is no text.
-
-    Warns:
-        IdenticalSets: nothing but real samples is generated, in whatever order.
-    """
+    """Check two sets of features and the extractor's name; whether only real samples are generated (it warns)."""
     extractor_name(extractor)
     for name, value in (("real", real), ("generated", generated)):
         _two_or_more(name, len(sample(name, value)))

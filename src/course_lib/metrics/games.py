@@ -1,15 +1,6 @@
 """Games between models: two GANs swap their discriminators, and tournaments rate many generators and discriminators.
 
-Chapter 15. The generative adversarial metric is from Im, Kim, Jiang & Memisevic 2016, section 4. Tournaments are from
-Olsson et al. 2018: every sample is a game, and a generator wins it if the discriminator is wrong. Ratings here are the
-maximum-likelihood strengths of Bradley & Terry 1952, found by Hunter's (2004) MM algorithm, with standard errors. The
-paper rates by Glicko-2, which is `glicko2`; it takes games one period after the other, for players that learn, whereas
-saved models do not, and in Bradley–Terry the order of games does not matter.
-
-The thesis (section 4.2) states both differently: it compares raw outputs D₁(x₂)/D₂(x₁) where the paper compares error
-rates, and leaves out the condition on test data; and it lets whole batches decide games, by their majority, where the
-paper counts samples: `play(..., batch=)` does so too.
-A discriminator's outputs are logits: > 0 says real. Who only judges, as a human does with ±1, is a discriminator.
+Chapter 15; the thesis, section 4.2. Discriminators give logits, > 0 for real; TypeError or ValueError for others.
 """
 
 from __future__ import annotations
@@ -46,24 +37,12 @@ class Battle:
 def adversarial_metric(
     d1_test: Tensor, d2_test: Tensor, d1_on_g2: Tensor, d2_on_g1: Tensor, *, tolerance: float = 0.1
 ) -> Battle:
-    """Who wins if model 1 = (G₁, D₁) and model 2 = (G₂, D₂) swap discriminators (Im et al. 2016).
+    """Who wins if model 1 = (G₁, D₁) and model 2 = (G₂, D₂) swap discriminators (Im et al. 2016, section 4).
 
-    Model 1 wins if r_samples < 1, for then D₁ finds more of G₂'s samples out than D₂ of G₁'s, and model 2 if it is
-    > 1; but only if r_test ≈ 1: a discriminator that has overfitted, and errs on test data more than the other, makes
-    the battle unfair, and it is a tie. The paper does not say how near 1 is; here, within a factor of 1 + tolerance.
-    The paper's rule asks nothing about chance: look at whether the interval of ``samples`` contains 1.
-
-    Intervals are 1.96 standard errors of the ratio, by the delta method on its logarithm.
-
-    Args:
-        d1_test, d2_test: logits of both discriminators on the same test data, (N,).
-        d1_on_g2: logits of D₁ on samples of G₂, (M,).
-        d2_on_g1: logits of D₂ on samples of G₁, (K,).
-        tolerance: > 0.
-
-    Raises:
-        TypeError, ValueError: other shapes or types; or a discriminator without a single error in a denominator,
-            which leaves the ratio undefined.
+    Model 1 wins if r_samples < 1, for then D₁ errs less on G₂'s samples than D₂ on G₁'s, and model 2 if it is > 1; but
+    only if r_test is 1 within a factor of 1 + tolerance, else it is a tie. Look also whether the interval of
+    ``samples`` contains 1. Logits on one test set are (N,) each, d1_on_g2 those of D₁ on samples of G₂ (M,), d2_on_g1
+    of D₂ on those of G₁ (K,). ValueError if no error is in a denominator, which leaves the ratio undefined.
     """
     checks.real("tolerance", tolerance, positive=True)
     checks.logits("d1_test", d1_test, "(N,)")
@@ -72,13 +51,8 @@ def adversarial_metric(
     checks.logits("d2_on_g1", d2_on_g1, "(K,)")
     e1, e2 = _wrong(d1_test, is_real=True), _wrong(d2_test, is_real=True)
     test = _ratio("r_test", e1, e2, "d2_test", paired=True)
-    samples = _ratio(
-        "r_samples",
-        _wrong(d1_on_g2, is_real=False),
-        _wrong(d2_on_g1, is_real=False),
-        "d2_on_g1",
-        paired=False,
-    )
+    on_g2, on_g1 = _wrong(d1_on_g2, is_real=False), _wrong(d2_on_g1, is_real=False)
+    samples = _ratio("r_samples", on_g2, on_g1, "d2_on_g1", paired=False)
     fair = 1 / (1 + tolerance) <= test.value <= 1 + tolerance
     winner = 0 if not fair or samples.value == 1 else 1 if samples.value < 1 else 2
     return Battle(winner, test, samples)
@@ -123,21 +97,13 @@ def play(
 ) -> Games:
     """The tournament of generators against discriminators.
 
-    Every sample is a game: the generator wins if the discriminator is wrong about it, that is, takes a generated one
-    for real or a real one for generated (Olsson et al. 2018; a logit of 0 counts as wrong). Without `real`, a
-    discriminator that calls everything generated wins all its games: give it, or judge nothing but generators by it.
+    A sample, generated or real, is a game: the generator wins if the discriminator is wrong, or undecided (Olsson et
+    al. 2018). Without `real`, a discriminator that calls everything generated wins all.
 
     Args:
-        fake: ``fake["G of wgan"]["D of vae"]`` are the logits of that discriminator on samples of that generator, (N,).
-            Pairs that never met are left out.
+        fake: ``fake["G of wgan"]["D of vae"]`` are that discriminator's logits on samples of that generator, (N,).
         real: ``real["D of vae"]`` are its logits on real data, (M,), counted against each generator that it met.
-        batch: if given, samples are no games, but every `batch` of them, as many generated as real, are one; the
-            discriminator wins it if at least half of its answers are right (the thesis, section 4.2).
-
-    Raises:
-        TypeError, ValueError: logits of another shape or type, a name that is both a generator's and a discriminator's,
-            too few samples for a batch, no game at all, or a discriminator without logits on real data though others
-            have them.
+        batch: if given, so many generated and real samples are one game, won by the majority (thesis, 4.2).
     """
     generators = list(fake)
     discriminators = list(dict.fromkeys(d for row in fake.values() for d in row))
@@ -156,17 +122,14 @@ def play(
             wrong = [_wrong(checks.logits(f"fake[{g!r}][{d!r}]", logits, "(N,)"), is_real=False)]
             if real is not None:
                 wrong.append(_wrong(checks.logits(f"real[{d!r}]", real[d], "(M,)"), is_real=True))
-            if batch is None:
-                outcomes = torch.cat(wrong)
-            else:
-                size = checks.whole("batch", batch)
-                count = min(len(w) for w in wrong) // size
-                if not count:
+            outcomes = torch.cat(wrong)
+            if batch is not None:
+                size, shortest = checks.whole("batch", batch), min(len(w) for w in wrong)
+                if shortest < size:
                     raise ValueError(
-                        f"batch: expected at most {min(len(w) for w in wrong)} samples, as many as {g!r} against "
-                        f"{d!r} has, got {size}"
+                        f"batch: expected at most {shortest} samples, as many as {g!r} against {d!r} has, got {size}"
                     )
-                parts = [w[: count * size].view(count, size) for w in wrong]
+                parts = [w[: shortest // size * size].view(-1, size) for w in wrong]
                 outcomes = float64(torch.cat(parts, 1).mean(1) > 0.5)
             i, j = names.index(g), names.index(d)
             wins[i, j] += outcomes.sum()
@@ -175,13 +138,9 @@ def play(
 
 
 def win_rates(games: Games) -> list[Result]:
-    """Each player's tournament win rate: the mean over opponents of the share of games won against them.
+    """Each player's tournament win rate: the mean over opponents of the share of games won (Olsson et al. 2018).
 
-    Every opponent counts the same, however many games were played (Olsson et al. 2018). A rate means something only
-    within its tournament. Intervals hold for these opponents, and treat games as independent.
-
-    Raises:
-        ValueError: a player without games.
+    It means something only within its tournament; the interval is for these opponents and independent games.
     """
     totals = _totals(games)
     results = []
@@ -205,9 +164,7 @@ class Ratings:
     ci95: Tensor  # (P,) half-widths, of each rating against the average
     games: Tensor  # (P,) games of each player
     covariance: Tensor = field(repr=False)  # (P, P) of the ratings, in points²
-    dispersion: float = (
-        math.nan
-    )  # Pearson's χ² per degree of freedom: about 1 if one number per player explains all
+    dispersion: float = math.nan  # Pearson's χ² per degree of freedom: about 1 if the ratings explain all
 
     def results(self) -> list[Result]:
         """One `Result` per player, in the order of `names`."""
@@ -215,43 +172,23 @@ class Ratings:
         return [Result(f"rating of {name}", r, c, int(n)) for name, r, c, n in rows]
 
     def lead(self, first: str, second: str) -> Result:
-        """Rating of `first` minus that of `second`; its interval knows that the two ratings' errors are correlated.
-
-        Raises:
-            ValueError: a name that is none of the players'.
-        """
+        """Rating of `first` minus that of `second`, with an interval that knows how their errors are correlated."""
         i, j = (self.names.index(checks.choice("player", name, self.names)) for name in (first, second))
-        c = self.covariance
-        variance = float(c[i, i] + c[j, j] - 2 * c[i, j])
-        n = int(min(self.games[i], self.games[j]))
-        return Result(
-            f"{first} ahead of {second}", float(self.rating[i] - self.rating[j]), Z95 * math.sqrt(variance), n
-        )
+        c, value = self.covariance, float(self.rating[i] - self.rating[j])
+        ci95 = Z95 * math.sqrt(float(c[i, i] + c[j, j] - 2 * c[i, j]))
+        return Result(f"{first} ahead of {second}", value, ci95, int(min(self.games[i], self.games[j])))
 
 
 @course_defaults()
 def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> Ratings:
-    """Maximum-likelihood ratings: player i beats j with probability π_i/(π_i + π_j), independently in every game.
+    """Maximum-likelihood ratings (Bradley & Terry 1952): player i beats j with probability π_i/(π_i + π_j).
 
-    Hunter's (2004) MM step sets π_i to W_i / Σ_j n_ij/(π_i + π_j), with W_i the wins of i and n_ij its games with j; no
-    step lowers the likelihood, and Newton's shorten the end. The maximum exists, and is unique, only if the players
-    cannot be split in two groups of which one has never won against the other (Ford 1957): the graph of wins must be
-    strongly connected. Standard errors are from the Fisher information of the log-strengths, of entries n_ij p_ij p_ji.
-    It is singular in the direction in which all ratings rise together, so they hold for ratings around their average.
-
-    One number per player is a strong assumption: A may be good at deceiving just one judge. `dispersion` far above 1
-    says that it fails, and that intervals are too narrow by about its square root.
-
-    Args:
-        games: who beat whom.
-        prior: if > 0, so many games of each player against one imaginary player of average strength, half of them
-            won (the mode of a posterior then): ratings exist for every tournament, drawn towards the average. State it.
-        steps: MM steps at most.
-
-    Raises:
-        DisconnectedGames: a maximum does not exist; names the groups.
-        ValueError: a player without games.
-        RuntimeError: not converged after `steps`, as happens if a few games hold large groups together.
+    Hunter's (2004) MM step sets π_i to W_i / Σ_j n_ij/(π_i + π_j), with W_i the wins of i and n_ij its games with j;
+    Newton's steps shorten the end, `steps` at most, else RuntimeError. Raises DisconnectedGames where there is no
+    maximum, for the graph of wins is not strongly connected (Ford 1957). A `prior` > 0, so many games of each player
+    against an imaginary one of average strength, half of them won, always gives ratings, drawn towards the average:
+    state it. Intervals are from the Fisher information, for ratings around their average; if the `dispersion` is far
+    above 1, one number per player is not enough, and they are too narrow.
     """
     checks.real("prior", prior)
     totals = _totals(games)
@@ -260,10 +197,24 @@ def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> 
     won = games.wins.sum(1) + prior / 2
     strength = torch.ones(len(won), dtype=torch.float64)
 
-    def slope(strength: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradient (P,) of the log-likelihood by the log-strengths, wins had minus wins expected, and p (P, P)."""
-        p = strength[:, None] / (strength[:, None] + strength)
-        return won - (totals * p).sum(1) - prior * strength / (1 + strength), p
+    def probabilities(strength: Tensor) -> Tensor:
+        return strength[:, None] / (strength[:, None] + strength)  # (P, P)
+
+    def gradient(strength: Tensor) -> Tensor:
+        """Of the log-likelihood by the log-strengths, (P,): wins had minus wins expected."""
+        return won - (totals * probabilities(strength)).sum(1) - prior * strength / (1 + strength)
+
+    def covariance(strength: Tensor) -> Tensor:
+        """Inverse Fisher information (P, P) of the log-strengths, around their average if there is no prior."""
+        p = probabilities(strength)
+        weight, of_prior = totals * p * p.T, prior * strength / (1 + strength) ** 2
+        information = (weight.sum(1) + of_prior).diag() - weight
+        if bool((of_prior > 0).any()):
+            return torch.linalg.inv(information)
+        mean = torch.full_like(
+            weight, 1 / len(weight)
+        )  # projects on the direction in which all rise together
+        return torch.linalg.inv(information + mean) - mean
 
     for step in range(checks.whole("steps", steps)):
         meetings = (totals / (strength[:, None] + strength)).sum(1) + prior / (strength + 1)
@@ -271,30 +222,21 @@ def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> 
         if prior == 0:
             strength = strength / strength.log().mean().exp()  # the scale is free
         if step % 10 == 9:  # MM climbs surely but slowly; Newton's step ends it, if it leads on
-            gradient, p = slope(strength)
-            covariance = _covariance(totals * p * p.T, prior * strength / (1 + strength) ** 2)
-            newton = covariance @ gradient
+            newton = covariance(strength) @ gradient(strength)
             nearer = strength * newton.exp()
-            if slope(nearer)[0].norm() < gradient.norm():
+            if gradient(nearer).norm() < gradient(strength).norm():
                 strength = nearer
             if float(newton.abs().max()) < 1e-10:
                 break
     else:
         raise RuntimeError(f"ratings: not converged after {steps} steps; raise steps")
-    p = slope(strength)[1]
-    weight = totals * p * p.T
-    covariance = _covariance(weight, prior * strength / (1 + strength) ** 2) * ELO**2
+    p, spread = probabilities(strength), covariance(strength) * ELO**2
+    rating, ci95 = _CENTRE + ELO * strength.log(), Z95 * spread.diagonal().clamp(min=0).sqrt()
     met = totals.triu(1) > 0
     freedom = int(met.sum()) - (len(won) - 1)
-    chi2 = float(((games.wins - totals * p) ** 2 / weight)[met].sum())
-    return Ratings(
-        games.names,
-        _CENTRE + ELO * strength.log(),
-        Z95 * covariance.diagonal().clamp(min=0).sqrt(),
-        totals.sum(1),
-        covariance,
-        chi2 / freedom if freedom > 0 else math.nan,
-    )
+    chi2 = float(((games.wins - totals * p) ** 2 / (totals * p * p.T))[met].sum())
+    dispersion = chi2 / freedom if freedom > 0 else math.nan
+    return Ratings(games.names, rating, ci95, totals.sum(1), spread, dispersion)
 
 
 @course_defaults()
@@ -310,16 +252,8 @@ def glicko2(
 ) -> tuple[float, float, float]:
     """One player's rating, deviation and volatility after one period of games, by Glicko-2 (Glickman 2013).
 
-    New players begin at 1500, 350 and 0.06. `tau` limits how fast the volatility changes.
-
-    Args:
-        rating, deviation, volatility: of the player before the period.
-        opponents, deviations: ratings and deviations of the opponent in each game, before the period, (m,).
-        scores: 1 for a win, 0 for a loss, ½ for a draw, (m,).
-        tau: 0.3 to 1.2, says Glickman.
-
-    Raises:
-        TypeError, ValueError: other shapes, types or ranges.
+    Before the period opponents have ratings and deviations (m,); scores (m,) are 1, 0, or ½ for a draw. New players
+    begin at 1500, 350 and 0.06. `tau`, from 0.3 to 1.2, limits how fast the volatility changes.
     """
     for name, value in (("deviation", deviation), ("volatility", volatility), ("tau", tau)):
         checks.real(name, value, positive=True)
@@ -360,15 +294,6 @@ def glicko2(
     new_volatility = math.exp(a / 2)
     phi = 1 / math.sqrt(1 / (phi**2 + new_volatility**2) + 1 / v)
     return _CENTRE + scale * (mu + phi**2 * gain), scale * phi, new_volatility
-
-
-def _covariance(weight: Tensor, of_prior: Tensor) -> Tensor:
-    """Inverse Fisher information (P, P) of the log-strengths around their average, or of themselves under a prior."""
-    information = (weight.sum(1) + of_prior).diag() - weight
-    if bool((of_prior > 0).any()):
-        return torch.linalg.inv(information)
-    mean = torch.full_like(weight, 1 / len(weight))  # projects on the direction in which all rise together
-    return torch.linalg.inv(information + mean) - mean
 
 
 def _wrong(logits: Tensor, *, is_real: bool) -> Tensor:

@@ -1,26 +1,15 @@
 """How far apart two images are: MSE, PSNR, SSIM, and the distance of their features that LPIPS is made of.
 
-Every function here takes images in pairs, x and y of shape (N, C, H, W) in [-1, 1], and gives one float64 number per
-pair, (N,), through which gradients flow. The score of a set is the mean of them over its pairs, with an interval:
-``metrics.mean("PSNR", psnr(x, y))``. For PSNR that is a choice: see `psnr_of_mse`.
-
-SSIM: Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image quality assessment: from error visibility to
-structural similarity", IEEE Trans. Image Processing 13(4), 2004. It is defined there for intensities that start at
-0 = black, so images are mapped from [-1, 1] to [0, 1] first. That is not the same as a data range of 2: the luminance
-term compares means by their ratio, and a ratio depends on where zero is. Colour channels are scored one by one and
-averaged, as scikit-image does; the authors score grey images only. The authors' downsampling of large images, which
-stands for a viewing distance, is left out, as everywhere.
-
-The distance of features: R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The unreasonable effectiveness of
-deep features as a perceptual metric", CVPR 2018, Eq. (1). The networks are in `course_lib.features`.
-
-Shapes: N pairs, C channels, H x W pixels, h x w positions of a map.
+All take pairs x and y of images (N, C, H, W) in [-1, 1] and give one float64 number per pair, (N,), with gradients;
+they raise TypeError or ValueError for anything else. The score of a set is ``metrics.mean("PSNR", psnr(x, y))``. SSIM
+maps images to [0, 1] first, because its luminance depends on where zero is, and averages over colour channels. Shapes:
+N pairs, C channels, H x W pixels, h x w positions of a map.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -43,13 +32,7 @@ class IdenticalImagesWarning(UserWarning):
 
 @course_defaults()
 def mse(x: Tensor, y: Tensor) -> Tensor:
-    """Mean squared error of each pair, over channels and pixels: (N,), from 0 to 4 = (white - black)².
-
-    In [0, 1] it would be 4 times smaller, in [0, 255] 127.5² times larger.
-
-    Raises:
-        TypeError, ValueError: not two sets of images of one shape (N, C, H, W) in [-1, 1].
-    """
+    """Mean squared error of each pair, over channels and pixels: (N,), from 0 to 4 = (white - black)²."""
     x, y = image_pair(x, y)
     return (float64(x) - float64(y)).square().flatten(1).mean(1)
 
@@ -57,8 +40,7 @@ def mse(x: Tensor, y: Tensor) -> Tensor:
 def psnr(x: Tensor, y: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each pair in decibels, 10 log10(2² / MSE): (N,), the same in any range of values.
 
-    Identical images have no noise: their PSNR is infinite, which comes with an `IdenticalImagesWarning`. It has no
-    gradient there; minimise the MSE instead. Raises as `mse`.
+    Infinite for identical images, with an `IdenticalImagesWarning` and without a gradient; minimise the MSE instead.
     """
     errors = mse(x, y)
     identical = int((errors == 0).sum())
@@ -75,12 +57,7 @@ def psnr(x: Tensor, y: Tensor) -> Tensor:
 def psnr_of_mse(mse: Tensor) -> Tensor:
     """The decibels of mean squared errors of images in [-1, 1], any shape: 10 log10(2² / mse), infinite for 0.
 
-    A set's PSNR is, in the course as in most papers, the mean of its images' PSNRs, ``psnr(x, y).mean()``. Some
-    programs pool all pixels first, ``psnr_of_mse(mse(x, y).mean())``. By Jensen's inequality that is never larger,
-    and it is smaller by several decibels if a few images are much worse than the rest.
-
-    Raises:
-        TypeError, ValueError: not a finite tensor of numbers >= 0.
+    A set's PSNR is the mean of its images'; ``psnr_of_mse(mse(x, y).mean())`` pools pixels: never larger.
     """
     checks.tensor("mse", mse)
     if bool((mse < 0).any()):
@@ -111,38 +88,30 @@ def ssim(
 ) -> Tensor:
     """Structural similarity of each pair, the mean over channels and positions of l^alpha c^beta s^gamma: (N,).
 
-    With the default exponents and c3 it is Wang et al.'s Eq. (13), two factors and no square root, which
-    `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)` of scikit-image computes
-    too. With others it is the product (12) of the three `ssim_maps`: the two agree for no other exponents or c3.
-
-    Args:
-        x: images (N, C, H, W) in [-1, 1].
-        y: images of the same shape.
-        alpha: exponent of the luminance, >= 0; 0 leaves it out.
-        beta: exponent of the contrast, >= 0.
-        gamma: exponent of the structure, >= 0; a whole number if the structure is negative anywhere.
-        k1: c1 = k1² keeps the luminance finite where both images are black; for intensities in [0, 1].
-        k2: c2 = k2² keeps the contrast finite where both images are flat.
-        c3: of the structure; c2 / 2 if None.
-        window: weights (s,) of the s x s window's rows and of its columns; `gaussian_window()` if None.
-
-    Raises:
-        TypeError, ValueError: as `mse`; images smaller than the window; an exponent < 0 or a constant <= 0; and
-            a negative structure to a power that is not whole, which is no real number.
+    Wang, Bovik, Sheikh & Simoncelli 2004, Eq. (12); with default exponents and c3 Eq. (13), as scikit-image with
+    `gaussian_weights=True`, `sigma=1.5` and `use_sample_covariance=False`. c1 = k1² and c2 = k2² keep it finite in
+    black and in flat images, and c3 is c2 / 2 if None. `window` (s,), `gaussian_window()` if None, has the weights of
+    the rows and columns of s x s pixels. Exponents are >= 0, and gamma is whole where the structure is negative.
     """
     exponents = [checks.real(name, v) for name, v in (("alpha", alpha), ("beta", beta), ("gamma", gamma))]
     x, y, window = _prepared(x, y, window)
     c1, c2, c3 = _constants(k1, k2, c3)
     scores = []
-    for part_x, part_y in _parts(x, y):
+    # A few images at a time: on a CPU, as many as keep the maps in its cache.
+    batch = max(1, (2**16 if x.device.type == "cpu" else 2**24) // x[0].numel())
+    for part_x, part_y in zip(x.split(batch), y.split(batch), strict=True):
         local = _local(part_x, part_y, window)
         if exponents == [1, 1, 1] and c3 == c2 / 2:
-            similarity = (
-                _luminance(local, c1) * (2 * local.covariance + c2) / (local.var_x + local.var_y + c2)
-            )
+            luminance = _luminance(local, c1)
+            similarity = luminance * (2 * local.covariance + c2) / (local.var_x + local.var_y + c2)
         else:
             maps = _maps(local, c1, c2, c3)
-            _real_power(maps.structure, exponents[2])
+            lowest = float(maps.structure.detach().min())
+            if lowest < 0 and not exponents[2].is_integer():
+                raise ValueError(
+                    f"gamma = {gamma:g}: the structure is negative in places ({lowest:.3g}), and a negative number has "
+                    "no real power that is not whole; take a whole gamma"
+                )
             luminance, contrast, structure = (m**e for m, e in zip(maps, exponents, strict=True))
             similarity = luminance * contrast * structure  # (n, C, h, w)
         # at most 1, says the inequality of Cauchy and Schwarz; rounding says more where both are nearly flat
@@ -162,8 +131,7 @@ def ssim_maps(
 ) -> SSIMMaps:
     """Luminance, contrast and structure of Wang et al. 2004, Eq. (6), (9) and (10): maps (N, C, h, w).
 
-    The window is only put where it lies inside the image, so h = H - s + 1 and w = W - s + 1 for a window of s x s.
-    Covariances are those of the weighted population: no n / (n - 1). Arguments and Raises as `ssim`.
+    The s x s window stays inside: h = H - s + 1, w = W - s + 1. Covariances have no n / (n - 1). Arguments as `ssim`.
     """
     x, y, window = _prepared(x, y, window)
     return _maps(_local(x, y, window), *_constants(k1, k2, c3))
@@ -171,11 +139,7 @@ def ssim_maps(
 
 @course_defaults()
 def gaussian_window(size: int = 11, sigma: float = 1.5) -> Tensor:
-    """Weights (size,) of a Gaussian of `sigma` pixels around the middle, with sum 1: Wang et al.'s window.
-
-    Raises:
-        TypeError, ValueError: a size that is not a whole number >= 2, or sigma <= 0.
-    """
+    """Weights (size,) of a Gaussian of `sigma` pixels, with sum 1: Wang et al.'s window; size >= 2, sigma > 0."""
     size, sigma = checks.whole("size", size, at_least=2), checks.real("sigma", sigma, positive=True)
     position = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     weights = (-0.5 * (position / sigma) ** 2).exp()
@@ -184,11 +148,7 @@ def gaussian_window(size: int = 11, sigma: float = 1.5) -> Tensor:
 
 @course_defaults()
 def uniform_window(size: int = 7) -> Tensor:
-    """Equal weights (size,), with sum 1. Scikit-image has them by default, with the sample covariance, however.
-
-    Raises:
-        TypeError, ValueError: a size that is not a whole number >= 2.
-    """
+    """Equal weights (size,), with sum 1; size >= 2. Scikit-image's default, there with the sample covariance."""
     size = checks.whole("size", size, at_least=2)
     return torch.full((size,), 1 / size, dtype=torch.float64)
 
@@ -199,16 +159,8 @@ def perceptual_distance(
 ) -> Tensor:
     """Σ over layers of the mean over positions of Σ_c w_c (â_c - b̂_c)², where â = a / ‖a‖ over the channels: (N,).
 
-    Zhang et al. 2018, Eq. (1), whose w is squared; w here is that square, as in the authors' program. Without weights
-    each layer contributes 2 (1 - cosine) of the two feature vectors at a position, averaged: from 0 to 4.
-
-    Args:
-        a: feature maps (N, C, h, w) of the one set of images, by the names of their layers.
-        b: the same of the other.
-        weights: a vector (C,) for each layer, or None for ones.
-
-    Raises:
-        TypeError, ValueError: no layers, others in `b` or `weights`, or tensors of other shapes.
+    Zhang et al. 2018, Eq. (1), w being their w squared, for `weights` (C,) of each layer, ones if None. `a` and `b`
+    are the feature maps (N, C, h, w) of both sets of images by layer, each of which contributes from 0 to 4.
     """
     if not a or set(a) != set(b) or (weights is not None and set(a) != set(weights)):
         got = [sorted(layers) for layers in (a, b, *(() if weights is None else (weights,)))]
@@ -233,11 +185,7 @@ def perceptual_distance(
 def image_pair(x: Any, y: Any, shape: str = "(N, C, H, W)", *, smallest: int = 1) -> tuple[Tensor, Tensor]:
     """x and y if they are images in [-1, 1] of one shape and of at least `smallest` x `smallest` pixels.
 
-    Warns:
-        RangeWarning: they look like images in [0, 1].
-
-    Raises:
-        TypeError, ValueError: they are not.
+    Warns of `RangeWarning` if they look like images in [0, 1].
     """
     extremes = []
     for name, value in (("x", x), ("y", y)):
@@ -292,21 +240,13 @@ def _prepared(x: Tensor, y: Tensor, window: Tensor | None) -> tuple[Tensor, Tens
     window = gaussian_window() if window is None else float64(checks.tensor("window", window, "(s,)"))
     if float(window.min()) < 0 or abs(float(window.sum()) - 1) > 1e-6:
         raise ValueError(f"window: expected weights >= 0 with sum 1, got sum {float(window.sum()):.6g}")
-    x, y = image_pair(x, y, smallest=len(window))
-    return x, y, window
+    return *image_pair(x, y, smallest=len(window)), window
 
 
 def _constants(k1: float, k2: float, c3: float | None) -> tuple[float, float, float]:
     """c1, c2 and c3 for intensities in [0, 1]."""
     c1, c2 = checks.real("k1", k1, positive=True) ** 2, checks.real("k2", k2, positive=True) ** 2
     return c1, c2, c2 / 2 if c3 is None else checks.real("c3", c3, positive=True)
-
-
-def _parts(x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """A few images at a time: on a CPU, as many as keep the maps in its cache."""
-    values = 2**16 if x.device.type == "cpu" else 2**24
-    batch = max(1, values // x[0].numel())
-    return zip(x.split(batch), y.split(batch), strict=True)
 
 
 def _local(x: Tensor, y: Tensor, window: Tensor) -> _Local:
@@ -339,12 +279,3 @@ def _root(variance: Tensor) -> Tensor:
     """Square root with gradient 0 at 0, where an image is flat: that of sqrt is infinite, and infinity x 0 is NaN."""
     positive = variance > 0
     return torch.where(positive, variance, 1).sqrt() * positive
-
-
-def _real_power(structure: Tensor, gamma: float) -> None:
-    lowest = float(structure.detach().min())
-    if lowest < 0 and not gamma.is_integer():
-        raise ValueError(
-            f"gamma = {gamma:g}: the structure is negative in places ({lowest:.3g}), and a negative number has no "
-            "real power that is not whole; take a whole gamma"
-        )

@@ -1,14 +1,10 @@
 """The matching score: how far n generated samples are from n real ones if each is paired with one, at least cost.
 
-Chapter 14; the thesis, chapter 5. The average cost of a cheapest perfect matching is the Wasserstein distance between
-the two *samples*: a plan between uniform weights has extreme points with entries 0 or 1/n, which are permutations
-(Birkhoff). As an estimate of the distance between the two *distributions* it is biased upward, by a multiple of about
-n^(-1/d) for d > 2 (Dudley 1969): it does not reach 0 at any n that can be computed, not even for real against real.
-So a score is read beside `real_baseline` at the same n, and compared only at the same n.
-
-The sparse variant (thesis, section 5.6) keeps k neighbours of each sample and asks for a largest matching, of least
-cost among these; what it leaves unmatched is the deficiency (König–Hall). `column_generation` holds the solver of the
-dense problem, `assignment` the algorithms written out for small ones.
+Chapter 14; the thesis, chapter 5. `real` and `generated` are images (n, C, H, W) in [-1, 1], compared by their pixels,
+or features (n, d) of the `extractor`; `cost` is "euclidean" (the score is W₁ between the *samples*) or "squared" (W₂²,
+not its root). As a distance of *distributions* it is biased upward by about n^(-1/d) for d > 2 (Dudley 1969): read it
+beside `real_baseline`, and compare only at the same n. Raises TypeError or ValueError for other types, shapes or
+ranges; warns of `IdenticalSets` if all matched pairs have cost 0.
 """
 
 from __future__ import annotations
@@ -39,9 +35,8 @@ class Matching(Result):
 
     pairs: Tensor = field(repr=False)  # (m, 2) int64: index of the real sample, index of the generated one
     costs: Tensor = field(repr=False)  # (m,) float64, rising
-    potentials: tuple[Tensor, Tensor] | None = field(
-        default=None, repr=False
-    )  # u of reals, v of generated, (n,)
+    # u of reals and v of generated samples, (n,) each
+    potentials: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
     deficiency: float = 0.0  # share of the samples left without a partner: 0 for a perfect matching
 
 
@@ -51,33 +46,9 @@ def matching_score(
 ) -> Matching:
     """The mean cost of a cheapest perfect matching between two samples of equal size n.
 
-    The cost of a pair is its distance ("euclidean": the score is W₁ between the samples, in the unit of the images or
-    features) or the squared distance ("squared": the score is W₂², not its root). Images are in [-1, 1], so their
-    distances are those of the thesis, in grey levels from 0 to 255, divided by 127.5.
-
-    The potentials prove the optimum: u_i + v_j <= c_ij for all pairs, and mean(u) + mean(v) is the score (Egerváry
-    1931). They also give the interval, whichever optimal u and v they are. Replace one real sample by another: as v
-    stays feasible, the score falls by at most (u_i - u(x'))/n, where u(x') = min_j c(x', y_j) - v_j. With the
-    inequality of Efron & Stein (1981) this bounds the variance of the score by (var u + var v)/n, at any n, but for
-    estimating the variance of u(x') by that of u; as n grows, the bound is attained wherever the central limit theorem
-    of del Barrio & Loubes (2019) holds. The costs of the edges are no substitute for u and v: they depend on each
-    other, and know nothing of n^(-1/d).
-    What the interval is for is the *expected score at this n*, not the distance between the distributions; and if both
-    samples come from one distribution, it is wider than necessary.
-
-    Args:
-        real: images (n, C, H, W) in [-1, 1], compared by their pixels, or features (n, d).
-        generated: as many, of the same kind.
-        extractor: what the features come from; None for images.
-        cost: "euclidean" or "squared".
-
-    Raises:
-        TypeError, ValueError: other types, shapes or ranges, or samples of unequal size.
-        MemoryError: n² costs are more than the machine has room for.
-
-    Warns:
-        IdenticalSets: the score is 0, for all generated samples are copies of the real ones.
-        checks.ImageRangeWarning: no pixel is below 0, as if images were in [0, 1].
+    The potentials prove the optimum: u_i + v_j <= c_ij, and mean(u) + mean(v) is the score (Egerváry 1931). The
+    interval, about the *expected score at this n*, bounds the variance by (var u + var v)/n (after Efron & Stein 1981;
+    attained in the limit, del Barrio & Loubes 2019). Raises MemoryError where there is no room for n² costs.
     """
     a, b = _pair(real, generated, extractor)
     if len(a) != len(b):
@@ -90,10 +61,8 @@ def matching_score(
     advice = "match fewer samples, or use sparse_matching_score, which keeps a few neighbours of each"
     checks.memory(f"a matching of {len(a):,} samples with as many", 16 * len(a) ** 2, advice)
     columns, u, v = column_generation.solve(cost_matrix(a, b, cost=cost).numpy())
-    n = len(a)
-    pairs = torch.stack([torch.arange(n), torch.from_numpy(columns)], 1)
-    ci95 = Z95 * math.sqrt((u.var(ddof=1) + v.var(ddof=1)) / n) if n > 1 else math.nan
-    return _matching(a, b, pairs, cost, extractor, ci95, (torch.from_numpy(u), torch.from_numpy(v)))
+    pairs = torch.stack([torch.arange(len(a)), torch.from_numpy(columns)], 1)
+    return _matching(a, b, pairs, cost, extractor, (torch.from_numpy(u), torch.from_numpy(v)))
 
 
 @course_defaults()
@@ -108,33 +77,9 @@ def sparse_matching_score(
 ) -> Matching:
     """The mean cost over a largest matching, of least cost among these, where only k nearest neighbours may be paired.
 
-    A generated sample keeps the edges to its k nearest reals. What is copied over and over crowds around few reals,
-    and most of it stays unmatched; so does what has no equal among the reals, from the other side. The result's
-    `deficiency` is the unmatched share, and its `value` speaks of the matched pairs only: the two are read together.
-    Both tend to the dense score's, 0 and W, as k tends to n. There is no interval: the score is a ratio of two
-    quantities of which one is an integer program's size; repeat it on fresh samples instead.
-
-    How it is solved: SciPy's sparse solver wants every row matched, so each row gets a dummy column of its own, at a
-    price B. The matching is as large as possible if one pair more is worth any rise of the other costs: for two
-    matchings M and M', the larger M' is preferred if B > cost(M') - cost(M); as a matching never costs more than the
-    sum over rows of their dearest edges, that sum (plus one edge) suffices, and no fixed multiple of the largest cost
-    does, because an augmenting path may exchange edges in all rows. The solver also takes an edge of cost 0, between
-    a sample and its copy, for no edge at all: one constant is added to every entry, which changes no comparison, for
-    every row uses exactly one.
-
-    Args:
-        real: images (n, C, H, W) in [-1, 1], compared by their pixels, or features (n, d).
-        generated: as many, of the same kind.
-        k: neighbours kept, from 1 to n; which of several at equal distance is left open.
-        extractor: what the features come from; None for images.
-        cost: "euclidean" or "squared".
-        both: whether each real sample also keeps the edges to its k nearest generated ones.
-
-    Raises:
-        TypeError, ValueError: as `matching_score`; also a k that is not from 1 to n.
-
-    Warns:
-        IdenticalSets: all matched pairs have cost 0, for these generated samples are copies of real ones.
+    The thesis, section 5.6. Generated samples keep the edges to their k nearest reals; with `both`, reals keep theirs,
+    too. `deficiency` is the share left unmatched, such as copies of one real, and `value` speaks of matched pairs
+    only: read the two together. They tend to 0 and the dense score as k tends to n. There is no interval.
     """
     a, b = _pair(real, generated, extractor)
     n = len(a)
@@ -145,8 +90,7 @@ def sparse_matching_score(
         )
     checks.whole("k", k, at_most=n, why="the number of samples")
     near, _ = neighbours(b, a, k)
-    edges = near + n * torch.arange(n)[:, None]  # (n, k): generated·n + real
-    edges = edges.reshape(-1)
+    edges = (near + n * torch.arange(n)[:, None]).reshape(-1)  # (n k,): generated·n + real
     if both:
         near, _ = neighbours(a, b, k)
         edges = torch.cat([edges, (near * n + torch.arange(n)[:, None]).reshape(-1)]).unique()
@@ -154,14 +98,14 @@ def sparse_matching_score(
     price = _power(pair_distances(b, a, rows, columns), cost)
     chosen = _largest_and_cheapest(rows, columns, price, n)
     pairs = torch.stack([columns[chosen], rows[chosen]], 1)
-    return _matching(a, b, pairs, cost, extractor, math.nan, None)
+    return _matching(a, b, pairs, cost, extractor)
 
 
 def _largest_and_cheapest(rows: Tensor, columns: Tensor, price: Tensor, n: int) -> Tensor:
     """Which edges make a largest matching, of least cost among these: their numbers.
 
-    A single outlier may cost so much that the dummies' price, which has to exceed it, swamps the digits of all other
-    costs. Then the pairs that cost that much are settled, and what is left is solved once more at a lower price.
+    SciPy matches every row, so each has a dummy column, dear enough at the sum over rows of their dearest edges. Edges
+    of cost 0 it takes for none, so a constant is added. Pairs that swamp the digits of others are settled first.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
@@ -191,18 +135,9 @@ def _largest_and_cheapest(rows: Tensor, columns: Tensor, price: Tensor, n: int) 
 def real_baseline(
     real: Tensor, n: int, generator: torch.Generator, *, extractor: str | None, cost: str = "euclidean"
 ) -> Matching:
-    """The score of real against real: of n samples drawn at random against n others. No generator can be expected
-    to do better at this n, except one that copies.
+    """The score of n reals, drawn at random by `generator`, against n others, from at least 2n; as `matching_score`.
 
-    Args:
-        real: at least 2n images or features, as in `matching_score`.
-        n: size of either sample.
-        generator: draws which samples are taken.
-        extractor: what the features come from; None for images.
-        cost: "euclidean" or "squared".
-
-    Raises:
-        TypeError, ValueError: as `matching_score`; also fewer than 2n samples.
+    No generator can be expected to do better at this n, except one that copies.
     """
     checks.tensor("real", real)
     checks.whole("n", n, at_most=len(real) // 2, why="half of the real samples, which are split in two")
@@ -213,11 +148,8 @@ def real_baseline(
 def score_difference(first: Matching, second: Matching) -> Result:
     """First score minus second, of two generators that were matched with *the same real samples in the same order*.
 
-    What the reals contribute to both scores cancels: its part of the variance is var(u₁ - u₂)/n, so that the interval
-    is narrower than those of the two scores suggest.
-
-    Raises:
-        ValueError: no potentials (of a sparse score), or another n, kind of score or extractor.
+    What the reals contribute to both cancels, so the interval is narrower than those of the two scores suggest. Raises
+    ValueError for sparse scores, which have no potentials, and for another n, kind of score or extractor.
     """
     if first.potentials is None or second.potentials is None:
         raise ValueError(
@@ -228,45 +160,30 @@ def score_difference(first: Matching, second: Matching) -> Result:
         raise ValueError(f"expected scores of the same kind, n and extractor, got {kinds[0]} and {kinds[1]}")
     (u1, v1), (u2, v2) = first.potentials, second.potentials
     variance = float((u1 - u2).var() + v1.var() + v2.var()) / first.n
-    value = first.value - second.value
-    return Result(
-        f"difference of {first.name}", value, Z95 * math.sqrt(variance), first.n, first.n, first.extractor
-    )
+    name, value, ci95 = f"difference of {first.name}", first.value - second.value, Z95 * math.sqrt(variance)
+    return Result(name, value, ci95, first.n, first.n, first.extractor)
 
 
 @course_defaults()
 def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Result | None]:
     """The mean cost of the pairs whose real sample is of class 0, 1, ...; None for a class without pairs.
 
-    The interval takes the pairs of a class for independent, which they are not quite: it describes their spread.
-
-    Args:
-        matching: of any score.
-        labels: class of each real sample, (n,) int64.
-        classes: how many there are.
-
-    Raises:
-        TypeError, ValueError: not one label per real sample, or one out of range.
+    `labels` (n,) int64 are the reals' classes. The interval describes the spread: pairs are not quite independent.
     """
     labels = checks.labels("labels", labels, matching.n, checks.whole("classes", classes)).cpu()
     of_pairs = labels[matching.pairs[:, 0]]
-    costs = [matching.costs[of_pairs == c] for c in range(classes)]
-    return [
-        mean(f"{matching.name}, class {c}", x, extractor=matching.extractor) if len(x) else None
-        for c, x in enumerate(costs)
-    ]
+    results: list[Result | None] = []
+    for c in range(classes):
+        name, costs = f"{matching.name}, class {c}", matching.costs[of_pairs == c]
+        results.append(mean(name, costs, extractor=matching.extractor) if len(costs) else None)
+    return results
 
 
 @course_defaults()
 def cost_matrix(a: Tensor, b: Tensor, *, cost: str = "euclidean") -> Tensor:
     """Distances ("euclidean") or squared distances ("squared") between a (n, d) and b (m, d): (n, m) float64.
 
-    By a matrix product, ‖a‖² + ‖b‖² - 2a·b, which loses the digits of what is close together; so pairs closer than
-    a few thousandths of their norms are computed again from their difference, and copies are at distance 0 exactly.
-    In few dimensions the differences of all pairs are faster anyway.
-
-    Raises:
-        TypeError, ValueError: other shapes, types or kinds of cost. MemoryError: more than there is room for.
+    ‖a‖² + ‖b‖² - 2a·b; what is close together is computed again from differences. May raise MemoryError.
     """
     checks.choice("cost", cost, ("euclidean", "squared"))
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))
@@ -289,20 +206,16 @@ def cost_matrix(a: Tensor, b: Tensor, *, cost: str = "euclidean") -> Tensor:
 @course_defaults()
 def pair_distances(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
     """‖a[i] - b[j]‖ of pairs given by their indices i, j (m,): (m,) float64, from the differences themselves."""
-    # in blocks that stay in the cache
-    parts = zip(*(x.split(max(1, _BLOCK // 16 // a.shape[1])) for x in (i, j)), strict=True)
+    block = max(1, _BLOCK // 16 // a.shape[1])  # stays in the cache
+    parts = zip(i.split(block), j.split(block), strict=True)
     return torch.cat([(float64(a[p]) - float64(b[q])).square().sum(1).sqrt() for p, q in parts])
 
 
 @course_defaults()
 def neighbours(a: Tensor, b: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest rows of b (m, d) to each row of a (n, d), nearest first: indices and distances, (n, k) each.
+    """The k <= m rows of b (m, d) nearest to each of a (n, d), in order: indices and distances, (n, k) each.
 
-    Exact, though searched for in single precision: k + 8 candidates are measured again in double precision, and where
-    rounding could have hidden a nearer one from the candidates, the row is searched again in double precision.
-
-    Raises:
-        TypeError, ValueError: other shapes or types, or a k that is not from 1 to m.
+    Exact: k + 8 candidates in single precision are measured in double, and searched again where rounding matters.
     """
     checks.whole("k", k, at_most=len(b), why="the number of samples")
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))
@@ -311,10 +224,8 @@ def neighbours(a: Tensor, b: Tensor, k: int) -> tuple[Tensor, Tensor]:
     # A product of d terms is off by at most d·ε times the product of the norms; a few ε more for what is rounded first.
     error = (a.shape[1] + 8) * torch.finfo(torch.float32).eps * (a.square().sum(1) + b2.max())
     small, small2 = b.float().T.contiguous(), b2.float()
-    indices, distances = (
-        torch.empty(len(a), k, dtype=torch.int64),
-        torch.empty(len(a), k, dtype=torch.float64),
-    )
+    indices = torch.empty(len(a), k, dtype=torch.int64)
+    distances = torch.empty(len(a), k, dtype=torch.float64)
     for rows in torch.arange(len(a)).split(max(1, _BLOCK // len(b))):
         # ‖a‖² is the same for a whole row: it is left out of the search
         rough, found = torch.addmm(small2, a[rows].float(), small, alpha=-2).topk(wide, 1, largest=False)
@@ -346,11 +257,8 @@ def _centred(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _power(distance: Tensor, cost: str) -> Tensor:
-    return (
-        distance
-        if checks.choice("cost", cost, ("euclidean", "squared")) == "euclidean"
-        else distance.square()
-    )
+    checks.choice("cost", cost, ("euclidean", "squared"))
+    return distance if cost == "euclidean" else distance.square()
 
 
 def _pair(real: Tensor, generated: Tensor, extractor: str | None) -> tuple[Tensor, Tensor]:
@@ -372,11 +280,13 @@ def _matching(
     pairs: Tensor,
     cost: str,
     extractor: str | None,
-    ci95: float,
-    potentials: tuple[Tensor, Tensor] | None,
+    potentials: tuple[Tensor, Tensor] | None = None,
 ) -> Matching:
     """The result, with the costs of its pairs computed once more from their differences."""
-    n = len(real)
+    n, ci95 = len(real), math.nan
+    if potentials is not None and n > 1:
+        u, v = (potential.numpy() for potential in potentials)
+        ci95 = Z95 * math.sqrt((u.var(ddof=1) + v.var(ddof=1)) / n)
     costs = _power(pair_distances(real, generated, pairs[:, 0], pairs[:, 1]), cost)
     costs, order = costs.sort(dim=0, stable=True)
     if float(costs[-1]) == 0:
@@ -388,15 +298,5 @@ def _matching(
         )
     kind = "W₁" if cost == "euclidean" else "W₂²"
     name = f"matching score {kind}" + ("" if potentials is not None else " on nearest neighbours")
-    return Matching(
-        name,
-        float(costs.mean()),
-        ci95,
-        n,
-        n,
-        extractor,
-        pairs=pairs[order],
-        costs=costs,
-        potentials=potentials,
-        deficiency=1 - len(costs) / n,
-    )
+    value, found = float(costs.mean()), {"pairs": pairs[order], "costs": costs, "potentials": potentials}
+    return Matching(name, value, ci95, n, n, extractor, **found, deficiency=1 - len(costs) / n)

@@ -1,9 +1,6 @@
 """How many modes of a known mixture a set of samples has, and how many of the samples are good (chapter 8).
 
-Metz et al. 2017 and Lin et al. 2018 count so on a ring and on a grid of Gaussians: a sample is *high-quality* if it
-lies within three standard deviations of the nearest centre, and a mode is *captured* if a high-quality sample is
-nearest to it. A single one is enough, so the count alone says little: a generator that spreads its samples over the
-whole square captures every mode. Read it beside the share of high-quality samples, and beside the counts.
+As in Metz et al. 2017 and Lin et al. 2018. As one good sample captures a mode, read the count beside their share.
 """
 
 from __future__ import annotations
@@ -31,19 +28,11 @@ class Modes(NamedTuple):
 def count_modes(
     generated: Tensor, centres: Tensor, *, std: float, within: float = 3.0, least: int = 1
 ) -> Modes:
-    """Modes of the equal mixture of N(centre, std² I) among the samples `generated` (N, d).
+    """Modes of the equal mixture of N(centre, std² I), `centres` (modes, d), among the samples `generated` (N, d).
 
-    In the plane a sample of the mixture itself is high-quality with probability 1 - exp(-within²/2), 98.9 % for 3.
-
-    Args:
-        generated: samples (N, d).
-        centres: of the modes, (modes, d), further apart than 2 · within · std.
-        std: standard deviation of each mode along each axis.
-        within: how many of them a high-quality sample may be away from the nearest centre.
-        least: high-quality samples that make a mode captured.
-
-    Raises:
-        TypeError, ValueError: other types or shapes, numbers that are not positive, or modes that overlap.
+    A sample is high-quality up to `within` · std from the nearest centre, in the plane one of the mixture itself with
+    probability 1 - exp(-within²/2); `least` of them capture a mode. Raises TypeError or ValueError for other types or
+    shapes, numbers that are not positive, or modes that overlap, at most 2 · within · std apart.
     """
     centres = float64(checks.tensor("centres", centres, "(K, D)").detach())
     x = float64(sample("generated", generated, dimensions=centres.shape[1]).detach())

@@ -42,25 +42,20 @@ class Result:
 
 
 def mean(name: str, values: Tensor, *, reference: int | None = None, extractor: str | None = None) -> Result:
-    """The mean of `values` (N,), one number per sample, with 1.96 standard errors as half-width of its interval.
-
-    Raises:
-        TypeError, ValueError: not a finite floating-point vector.
-    """
+    """The mean of `values` (N,), one finite number per sample, with an interval of ± 1.96 standard errors."""
     values = float64(checks.tensor("values", values, "(N,)").detach())
-    n = len(values)
-    error = float(values.std()) / math.sqrt(n) if n > 1 else math.nan
-    return Result(name, float(values.mean()), Z95 * error, n, reference, extractor)
+    return Result(name, float(values.mean()), Z95 * standard_error(values), len(values), reference, extractor)
+
+
+def standard_error(values: Tensor) -> float:
+    """Of the mean of `values` (N,); NaN for a single one."""
+    return float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
 def proportion(
     name: str, value: float, n: int, *, reference: int | None = None, extractor: str | None = None
 ) -> Result:
-    """A share `value` in [0, 1] of `n` samples; the interval's half-width is that of the normal approximation.
-
-    Raises:
-        TypeError, ValueError: a share outside [0, 1], or no samples.
-    """
+    """A share `value` in [0, 1] of `n` samples; the interval's half-width is that of the normal approximation."""
     checks.whole("n", n)
     if not 0 <= checks.real("value", value) <= 1:
         raise ValueError(f"value must be a share between 0 and 1; received {value}")

@@ -1,12 +1,9 @@
 """Two sets of features or pixels compared directly: kernel distance, Parzen window, and two-sample tests (chapter 13).
 
-Kernel distance: Bińkowski et al. 2018, section 3. Parzen window: as in Goodfellow et al. 2014; its faults: Theis et al.
-2016. Sliced Wasserstein distance: Bonneel et al. 2015. Classifier two-sample test: Lopez-Paz & Oquab 2017.
-
-A test's p-value is the probability of a statistic at least as large if both sets come from one distribution. Levels
-hold for two independent sets; a generator trained on the real set is not independent of it.
-
-Legend: N real and M generated samples, d features or pixels each, L random directions.
+`real` (N, d) and `generated` (M, d) come from `extractor`, None for pixels; `generator` draws what is random. Raises
+TypeError or ValueError for other types or shapes, fewer than two samples, or numbers that are not finite; warns of
+`IdenticalSets` if nothing but real samples is generated. A p-value is the probability of a statistic at least as large
+if both sets come from one distribution, and independently, unlike what was trained on the real set.
 """
 
 from __future__ import annotations
@@ -20,8 +17,10 @@ from torch import Tensor
 
 from course_lib import checks
 from course_lib.metrics.distributions import pair, sample, squared_distances
-from course_lib.metrics.result import Z95, Result, proportion
+from course_lib.metrics.result import Z95, Result, proportion, standard_error
 from course_lib.precision import course_defaults, float64
+
+Statistic = Callable[[Tensor], float]  # of which samples count as real, (N + M,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,32 +42,12 @@ class LogLikelihood(Result):
     sigma: float
 
 
-# ---- kernel distance
-
-
 @course_defaults()
 def kernel_distance(real: Tensor, generated: Tensor, *, extractor: str | None, batch: int = 2048) -> Result:
     """Squared maximum mean discrepancy with the kernel (xᵀy/d + 1)³, from features (N, d) and (M, d).
 
-    Called KID where the features are those of InceptionV3. The unbiased estimate is used (pairs of a sample with
-    itself are left out), from all samples at once, where Bińkowski et al. average over random subsets. Its mean is 0
-    for a perfect generator at any number of samples; so it *may be negative*.
-
-    The interval is that of a U-statistic: the variance over i of 2(mean_j k(x_i, x_j) - mean_j k(x_i, y_j)), divided
-    by N, and the same of y. Where the distance is about 0 these first-order terms vanish: the interval is then too
-    long on average, by a factor of about √2, and what it misses lies on one side. It is NaN for identical sets.
-
-    Args:
-        real: features (N, d), N at least 2.
-        generated: features (M, d), M at least 2.
-        extractor: what the features come from; None if they are pixels.
-        batch: rows and columns of the kernel matrix that are in memory at once.
-
-    Raises:
-        TypeError, ValueError: other types or shapes, different dimensions, fewer than two samples, not finite.
-
-    Warns:
-        IdenticalSets: nothing but real samples is generated.
+    KID with the features of InceptionV3 (Bińkowski et al. 2018, section 3): unbiased, so it *may be negative*. The
+    interval is that of a U-statistic, up to √2 too long about 0, and NaN for identical sets.
     """
     same, batch = pair(real, generated, extractor), checks.whole("batch", batch)
     x, y = float64(real.detach()), float64(generated.detach())
@@ -104,50 +83,26 @@ def _kernel_sums(x: Tensor, batch: int) -> Tensor:
     return sums
 
 
-# ---- Parzen window
-
-
 @course_defaults()
 def parzen(
     real: Tensor, generated: Tensor, *, validation: Tensor, extractor: str | None, batch: int = 500
 ) -> LogLikelihood:
     """Mean log-likelihood of real samples (N, d) under a Gaussian window around each generated sample (M, d), in nats.
 
-    log p(x) = log (1/M) Σ_i exp(-‖x - g_i‖²/2σ²) - (d/2) log 2πσ². The width σ is the best one for `validation`, never
-    for the samples that are scored. The interval is 1.96 standard errors over them; it knows nothing of the windows.
-
-    It is not the likelihood of the generator, but of the generator with noise added, estimated from M points: in many
-    dimensions M is never large enough, and memorised training samples score better than good new ones.
-
-    Where the mean over `validation` has a stationary point, σ² is a weighted mean of ‖x - g_i‖²/d; so it lies between
-    the mean over x of the smallest of them and the mean of all. That interval is searched by grids, each finer.
-
-    Args:
-        real: test samples (N, d) that are scored.
-        generated: generated samples (M, d), centres of the windows.
-        validation: other real samples (V, d), by which σ is chosen.
-        extractor: what the features come from; None if they are pixels, which is the usual case.
-        batch: rows of the distance matrix that are in memory at once.
-
-    Raises:
-        TypeError, ValueError: other types or shapes, different dimensions, fewer than two samples, not finite; or a
-            validation set of generated samples, for which σ would be 0.
-
-    Warns:
-        IdenticalSets: nothing but real samples is generated.
+    log p(x) = log (1/M) Σ_i exp(-‖x - g_i‖²/2σ²) - (d/2) log 2πσ² (Goodfellow et al. 2014), with the σ that is best
+    for `validation` (V, d), other real samples; ValueError if that is 0, for all are generated ones. In many
+    dimensions M is never large enough, and memorised training samples score best (Theis et al. 2016).
     """
     pair(real, generated, extractor)
     sample("validation", validation, dimensions=real.shape[1])
     batch = checks.whole("batch", batch)
     centres, held_out = float64(generated.detach()), float64(validation.detach())
     sigma = _best_width(held_out, centres, batch)
-    values = _parzen_log_densities(
-        float64(real.detach()), centres, torch.tensor([sigma], dtype=torch.float64), batch
-    )[:, 0]
+    width = torch.tensor([sigma], dtype=torch.float64)
+    values = _parzen_log_densities(float64(real.detach()), centres, width, batch)[:, 0]
+    name, value = "Parzen log-likelihood", float(values.mean())
     ci95 = Z95 * float(values.std()) / math.sqrt(len(values))
-    return LogLikelihood(
-        "Parzen log-likelihood", float(values.mean()), ci95, len(generated), len(real), extractor, sigma=sigma
-    )
+    return LogLikelihood(name, value, ci95, len(generated), len(real), extractor, sigma=sigma)
 
 
 def _best_width(x: Tensor, centres: Tensor, batch: int) -> float:
@@ -181,9 +136,6 @@ def _parzen_log_densities(x: Tensor, centres: Tensor, widths: Tensor, batch: int
     return torch.cat(rows) - math.log(m) - d / 2 * (2 * math.pi * widths.square()).log()
 
 
-# ---- tests on random directions
-
-
 @course_defaults()
 def sliced_wasserstein(
     real: Tensor,
@@ -197,26 +149,8 @@ def sliced_wasserstein(
 ) -> Test:
     """(mean over directions of W_p^p)^(1/p) between the projections of (N, d) and (M, d) on random unit vectors.
 
-    On a line the optimal plan pairs the sorted samples; for N ≠ M it pairs their quantile functions, exactly. A shift
-    by v gives ‖v‖/√d for p = 2. It is above 0 for a perfect generator: compare with the score of other real samples.
-
-    The interval is that of the mean over directions, for these samples; it knows nothing of other samples. The p-value
-    is that of random exchanges between the sets.
-
-    Args:
-        real: features or pixels (N, d).
-        generated: features or pixels (M, d).
-        extractor: what the features come from; None if they are pixels.
-        generator: of the directions and the exchanges.
-        order: p, at least 1.
-        directions: L, at least 2.
-        permutations: random exchanges for the p-value; 0 for none, p is then NaN.
-
-    Raises:
-        TypeError, ValueError: other types or shapes, different dimensions, fewer than two samples, not finite.
-
-    Warns:
-        IdenticalSets: nothing but real samples is generated.
+    Bonneel et al. 2015, for p = `order` >= 1 and at least 2 `directions`; above 0 for a perfect generator. The
+    interval is that of the mean over directions, the p-value that of `permutations` between the sets, NaN without any.
     """
     pair(real, generated, extractor)
     if checks.real("order", order) < 1:
@@ -228,13 +162,12 @@ def sliced_wasserstein(
         chosen = is_real[ranks]  # (L, N + M)
         return _wasserstein(values[chosen].view(-1, n), values[~chosen].view(-1, total - n), order)
 
-    power = costs(_first(n, total))  # (L,) W_p^p in each direction
-    value = float(power.mean()) ** (1 / order)
-    error = float(power.std()) / math.sqrt(len(power))
-    ci95 = Z95 * error * value / (order * float(power.mean())) if value > 0 else math.nan
-    p = _permutation_p(lambda is_real: float(costs(is_real).mean()), n, total, permutations, generator)
-    name = f"sliced Wasserstein-{order:g}"
-    return Test(name, value, ci95, len(generated), n, extractor, p=p)
+    power = costs(torch.arange(total) < n)  # (L,) W_p^p in each direction
+    mean = float(power.mean())
+    value = mean ** (1 / order)
+    ci95 = Z95 * standard_error(power) * value / (order * mean) if value > 0 else math.nan
+    p = _permutation_p(lambda is_real: float(costs(is_real).mean()), mean, n, total, permutations, generator)
+    return Test(f"sliced Wasserstein-{order:g}", value, ci95, len(generated), n, extractor, p=p)
 
 
 @course_defaults()
@@ -247,28 +180,10 @@ def kolmogorov_smirnov(
     directions: int = 32,
     permutations: int = 199,
 ) -> Test:
-    """The largest Kolmogorov–Smirnov statistic, ``max |F_r - F_g|``, over random directions, with its p-value.
+    """The largest Kolmogorov–Smirnov statistic, ``max |F_r - F_g|`` in [0, 1], over random directions.
 
-    The smallest of L p-values is no p-value. Bonferroni's L times the smallest is one, but too large, because the
-    directions are not independent. Here the *largest statistic* is compared with its own distribution under random
-    exchanges between the sets: (1 + how many are as large)/(1 + permutations), which is right for any dependence.
-
-    Args:
-        real: features or pixels (N, d).
-        generated: features or pixels (M, d).
-        extractor: what the features come from; None if they are pixels.
-        generator: of the directions and the exchanges.
-        directions: L, at least 2.
-        permutations: random exchanges for the p-value; 0 for none, p is then NaN.
-
-    Returns:
-        The statistic in [0, 1], without an interval, and p.
-
-    Raises:
-        TypeError, ValueError: other types or shapes, different dimensions, fewer than two samples, not finite.
-
-    Warns:
-        IdenticalSets: nothing but real samples is generated.
+    The p-value compares it with its own distribution under `permutations` between the sets, NaN without any, which is
+    right however the (at least 2) `directions` depend on each other. There is no interval.
     """
     pair(real, generated, extractor)
     values, ranks = _projections(real, generated, directions, generator)
@@ -280,8 +195,8 @@ def kolmogorov_smirnov(
         jumps = torch.where(is_real, total - n, -n)  # whole numbers: nm(F_r - F_g) without rounding
         return float((jumps[ranks].cumsum(1).abs() * last).max()) / (n * (total - n))
 
-    value = statistic(_first(n, total))
-    p = _permutation_p(statistic, n, total, permutations, generator)
+    value = statistic(torch.arange(total) < n)
+    p = _permutation_p(statistic, value, n, total, permutations, generator)
     return Test("Kolmogorov–Smirnov", value, math.nan, len(generated), n, extractor, p=p)
 
 
@@ -305,25 +220,15 @@ def _wasserstein(x: Tensor, y: Tensor, order: float) -> Tensor:
     return gaps @ ((ends - starts).double() / (n * m))
 
 
-def _first(n: int, total: int) -> Tensor:
-    return torch.arange(total) < n
-
-
 def _permutation_p(
-    statistic: Callable[[Tensor], float], n: int, total: int, permutations: int, generator: torch.Generator
+    statistic: Statistic, observed: float, n: int, total: int, permutations: int, generator: torch.Generator
 ) -> float:
     """Share of exchanges between the sets, the given one included, with a statistic at least as large."""
     if checks.whole("permutations", permutations, at_least=0) == 0:
         return math.nan
-    observed = statistic(_first(n, total))
-    larger = 0
-    for _ in range(permutations):
-        is_real = torch.randperm(total, generator=generator) < n
-        larger += statistic(is_real) >= observed * (1 - 1e-12)
+    exchanges = (torch.randperm(total, generator=generator) < n for _ in range(permutations))
+    larger = sum(statistic(is_real) >= observed * (1 - 1e-12) for is_real in exchanges)
     return (1 + larger) / (1 + permutations)
-
-
-# ---- a classifier as a test
 
 
 @course_defaults()
@@ -337,23 +242,9 @@ def classifier_two_sample(
 ) -> Test:
     """Accuracy of telling (N, d) from (N, d), on a held-out half: ½ for a perfect generator, 1 for a poor one.
 
-    A classifier learns from half of each set. If both come from one distribution, its accuracy on the n_te others is
-    about N(½, 1/(4 n_te)), whatever it has learnt; p is the probability of a higher one. The interval is that of a
-    proportion, for the classifier as it is. A weak classifier makes a weak test, never a wrong one.
-
-    Args:
-        real: features or pixels (N, d).
-        generated: features or pixels (N, d), as many as real: otherwise ½ would not be chance.
-        extractor: what the features come from; None if they are pixels.
-        generator: of the split into halves.
-        classifier: ``"logistic"`` regression, which sees linear differences, or k nearest ``"neighbours"`` with
-            k = √n_tr as in Lopez-Paz & Oquab 2017, which also sees others. Features are standardised first.
-
-    Raises:
-        TypeError, ValueError: other types or shapes, fewer than 10 samples in a set, not finite, or unequal sizes.
-
-    Warns:
-        IdenticalSets: nothing but real samples is generated; the accuracy may then be *below* ½.
+    Lopez-Paz & Oquab 2017. ``"logistic"`` regression sees linear differences, √n_tr nearest ``"neighbours"`` others
+    too; features are standardised. For equal distributions the accuracy is about N(½, 1/(4 n_te)), which gives p.
+    ValueError for unequal sizes or fewer than 10 samples.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
@@ -378,6 +269,5 @@ def classifier_two_sample(
         model = KNeighborsClassifier(max(1, math.isqrt(2 * half)))
     accuracy = float(make_pipeline(StandardScaler(), model).fit(train, y_train).score(test, y_test))
     p = 0.5 * math.erfc((accuracy - 0.5) * math.sqrt(2 * len(y_test)))  # standard deviation 1/(2√n_te)
-    share = proportion("accuracy", accuracy, len(y_test))
-    name = f"classifier test ({classifier})"
-    return Test(name, accuracy, share.ci95, n, n, extractor, p=p)
+    ci95 = proportion("accuracy", accuracy, len(y_test)).ci95
+    return Test(f"classifier test ({classifier})", accuracy, ci95, n, n, extractor, p=p)
