@@ -1,9 +1,4 @@
-"""What every public function says about a wrong argument: one line with what was expected and what came.
-
-Kept apart so that the modules that teach stay about what they teach. Each check returns its argument.
-"""
-
-from __future__ import annotations
+"""What every public function says about a wrong argument. Each check returns its argument if it is right."""
 
 import math
 import numbers
@@ -22,32 +17,22 @@ _WILDCARDS = "a size named by a letter may be anything"
 def tensor(name: str, value: Any, shape: str | None = None, *, dtype: str = "float") -> Tensor:
     """Return `value` if it is a non-empty finite tensor of the wanted shape and kind of dtype.
 
-    `shape` is written as in the docstrings, e.g. ``"(N, D)"`` or ``"(N, 1, 28, 28)"``: numbers must match,
-    letters stand for any size, and one letter used twice stands for the same size.
-    `dtype` is ``"float"`` (any floating type) or ``"int"`` (int64 labels).
-
-    Raises:
-        TypeError: not a tensor, or of another kind of dtype.
-        ValueError: another shape, empty, or not finite.
+    `shape` is written as in the docstrings, e.g. ``"(N, D)"`` or ``"(N, 1, 28, 28)"``: numbers must match, letters
+    stand for any size, the same letter for the same. `dtype` is ``"float"`` (any floating type) or ``"int"`` (int64).
+    Raises TypeError for another kind of value or dtype, ValueError for another shape, an empty or infinite tensor.
     """
     if not isinstance(value, Tensor):
-        raise TypeError(
-            f"{name}: expected a torch tensor, got {type(value).__name__}; convert it with torch.as_tensor"
-        )
+        kind = type(value).__name__
+        raise TypeError(f"{name}: expected a torch tensor, got {kind}; convert it with torch.as_tensor")
+    kind, got = value.dtype, tuple(value.shape)
     if dtype == "float" and not value.is_floating_point():
-        raise TypeError(
-            f"{name}: expected a floating-point tensor, got {value.dtype}; convert it with .float()"
-        )
-    if dtype == "int" and value.dtype != torch.int64:
-        raise TypeError(
-            f"{name}: expected integer labels (torch.int64), got {value.dtype}; convert with .long()"
-        )
+        raise TypeError(f"{name}: expected a floating-point tensor, got {kind}; convert it with .float()")
+    if dtype == "int" and kind != torch.int64:
+        raise TypeError(f"{name}: expected integer labels (torch.int64), got {kind}; convert with .long()")
     if shape is not None:
-        _match(name, tuple(value.shape), shape)
+        _match(name, got, shape)
     if value.numel() == 0:
-        raise ValueError(
-            f"{name}: expected at least one element, got an empty tensor of shape {tuple(value.shape)}"
-        )
+        raise ValueError(f"{name}: expected at least one element, got an empty tensor of shape {got}")
     if dtype == "float" and not bool(torch.isfinite(value).all()):
         bad = int((~torch.isfinite(value)).sum())
         raise ValueError(
@@ -64,16 +49,10 @@ class ImageRangeWarning(UserWarning):
 def images(name: str, value: Any, shape: str | None = "(N, C, H, W)", *, shown: bool = False) -> Tensor:
     """Like `tensor`, and the values must lie in [-1, 1], the course's one image convention.
 
-    `shown` says that the images are only drawn, so that a bright one is no reason to ask whether it is in [0, 1].
-
-    Raises:
-        TypeError, ValueError: as `tensor`; ValueError also for values outside [-1, 1].
-
-    Warns:
-        ImageRangeWarning: as `suspect_range`.
+    Raises as `tensor`, and for values outside [-1, 1]. Warns as `suspect_range`, unless they are only `shown`.
     """
     x = tensor(name, value, shape)
-    low, high = (float(value) for value in x.detach().aminmax())
+    low, high = _range(x)
     if low < -1 - 1e-4 or high > 1 + 1e-4:
         raise ValueError(
             f"{name}: expected images in [-1, 1], got values from {low:.3g} to {high:.3g}; "
@@ -85,15 +64,15 @@ def images(name: str, value: Any, shape: str | None = "(N, C, H, W)", *, shown: 
 
 
 def suspect_range(name: str, x: Tensor) -> None:
-    """Say so if no pixel of the images x is below 0, as in [0, 1]; a set of nothing but zeros is one of grey images.
-
-    For what is about to be scored or trained on. Python shows a warning once for each line of code it comes from.
-
-    Warns:
-        ImageRangeWarning: with how to map them.
-    """
+    """Warn with ImageRangeWarning if no pixel of the images x is below 0, as in [0, 1], unless all are 0 (grey)."""
     if x.numel():
-        _suspect(name, *(float(value) for value in x.detach().aminmax()))
+        _suspect(name, *_range(x))
+
+
+def _range(x: Tensor) -> tuple[float, float]:
+    """The least and the largest value of x."""
+    low, high = x.detach().aminmax()
+    return float(low), float(high)
 
 
 def _suspect(name: str, low: float, high: float) -> None:
@@ -108,12 +87,7 @@ def _suspect(name: str, low: float, high: float) -> None:
 
 
 def labels(name: str, value: Any, n: int, classes: int) -> Tensor:
-    """Return `value` if it is n int64 labels in 0 … classes - 1.
-
-    Raises:
-        TypeError: not an int64 tensor.
-        ValueError: not `n` of them, or a label out of range.
-    """
+    """Return `value` if it is n int64 labels in 0 … classes - 1. Raises TypeError or ValueError otherwise."""
     y = tensor(name, value, "(N,)", dtype="int")
     if len(y) != n:
         raise ValueError(f"{name}: expected one label per image, that is {n}, got {len(y)}")
@@ -130,9 +104,7 @@ def whole(name: str, value: object, *, at_least: int = 1, at_most: int | None = 
     """
     wanted = f"a whole number >= {at_least}" + ("" if at_most is None else f" and <= {at_most}")
     wanted += f" ({why})" if why else ""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be {wanted}; received {value!r} of type {type(value).__name__}")
-    number = int(value)
+    number = int(_kind(name, value, numbers.Integral, wanted))
     if number < at_least or (at_most is not None and number > at_most):
         raise ValueError(f"{name} must be {wanted}; received {number}")
     return number
@@ -149,42 +121,55 @@ def real(name: str, value: object, *, positive: bool = False) -> float:
     Raises TypeError for anything that is not a number, ValueError for NaN, infinity or a wrong sign.
     """
     wanted = f"a finite number {'>' if positive else '>='} 0"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be {wanted}; received {value!r} of type {type(value).__name__}")
-    number = float(value)
+    number = float(_kind(name, value, numbers.Real, wanted))
     if not math.isfinite(number) or number < 0 or (positive and number == 0):
         raise ValueError(f"{name} must be {wanted}; received {number}")
     return number
 
 
+def image_shape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """`x` if it is a batch of images of this shape (C, H, W); ValueError with both shapes otherwise."""
+    if tuple(x.shape[1:]) != shape:
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"x: expected images of shape (N, {wanted}), got {tuple(x.shape)}")
+    return x
+
+
+def flag(name: str, value: object) -> bool:
+    """`value` if it is True or False; TypeError otherwise."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False; received {value!r}")
+    return value
+
+
 def choice(name: str, value: object, options: Iterable[str]) -> str:
     """`value` if it is one of the strings `options`; TypeError or ValueError listing them otherwise."""
-    listed = ", ".join(repr(option) for option in options)
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {listed}; received {value!r} of type {type(value).__name__}")
-    if value not in options:
-        raise ValueError(f"{name} must be one of {listed}; received {value!r}")
+    listed = "one of " + ", ".join(repr(option) for option in options)
+    if _kind(name, value, str, listed) not in options:
+        raise ValueError(f"{name} must be {listed}; received {value!r}")
+    return value
+
+
+def _kind(name: str, value: Any, kind: type, wanted: str) -> Any:
+    """`value` if it is of this kind, as booleans never are; TypeError otherwise."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, kind):
+        raise TypeError(f"{name} must be {wanted}; received {value!r} of type {type(value).__name__}")
     return value
 
 
 def generator(name: str, value: object) -> torch.Generator:
     """`value` if it is a torch.Generator; TypeError with how to make one otherwise."""
     if not isinstance(value, torch.Generator):
-        raise TypeError(
-            f"{name}: expected a torch.Generator, got {value!r} of type {type(value).__name__}; "
-            "make one with torch.Generator().manual_seed(0)"
-        )
+        got = f"{value!r} of type {type(value).__name__}"
+        advice = "make one with torch.Generator().manual_seed(0)"
+        raise TypeError(f"{name}: expected a torch.Generator, got {got}; {advice}")
     return value
 
 
 def logits(name: str, value: Any, shape: str = "(N,)") -> Tensor:
-    """Like `tensor`, for what is compared with 0: positive says yes.
-
-    Warns:
-        UserWarning: all lie between 0 and 1, as probabilities do, of which each would say yes.
-    """
+    """Like `tensor`, for what is compared with 0: positive says yes. Warns if all are in [0, 1], like probabilities."""
     x = tensor(name, value, shape)
-    low, high = (float(value) for value in x.detach().aminmax())
+    low, high = _range(x)
     if 0 <= low < high <= 1:
         warnings.warn(
             f"{name}: expected logits, positive for yes and negative for no, got values from {low:.3g} to {high:.3g} "
@@ -197,16 +182,13 @@ def logits(name: str, value: Any, shape: str = "(N,)") -> Tensor:
 def memory(what: str, needed: float, advice: str) -> None:
     """Refuse what would need more memory (`needed` bytes) than the machine has to spare, before it is taken.
 
-    A system that runs out of memory ends the process, or a notebook's kernel, without a word.
-
-    Raises:
-        MemoryError: with `advice`. Never where the system does not say how much there is.
+    Raises MemoryError with `advice`; never where the system does not say how much there is. Without it the system would
+    end the process, or a notebook's kernel, without a word.
     """
     available = available_memory()
     if available is not None and needed > available:
-        raise MemoryError(
-            f"{what} needs about {needed / 1e9:.3g} GB of memory, and {available / 1e9:.3g} GB are free; {advice}"
-        )
+        need, free = f"{needed / 1e9:.3g} GB", f"{available / 1e9:.3g} GB"
+        raise MemoryError(f"{what} needs about {need} of memory, and {free} are free; {advice}")
 
 
 def available_memory() -> int | None:

@@ -1,11 +1,10 @@
 """The two ways to classify (chapter 1): models of p(y|x) and a model of p(x, y).
 
-`SoftmaxRegression` and `DigitCNN` are discriminative, and so is `AvatarCNN`, which says several things about one image
-(chapter 9 asks it what a latent direction changes in a face). `GaussianClassifier` is generative: a Gaussian per class,
-with full or shared covariance (quadratic and linear discriminant analysis; Hastie, Tibshirani & Friedman 2009,
-section 4.3), shrunk towards a multiple of the identity (Ledoit & Wolf 2004 choose the amount; here it is given).
+`SoftmaxRegression`, `DigitCNN` and `AvatarCNN` (several attributes of one face, chapter 9) are discriminative.
+`GaussianClassifier` is generative: quadratic or linear discriminant analysis (Hastie, Tibshirani & Friedman 2009,
+section 4.3), with covariances shrunk towards a multiple of the identity as by Ledoit & Wolf 2004.
 
-Shapes: N images, D features, K classes.
+Shapes: N images, D features, K classes. Arguments of another shape, type or range raise TypeError or ValueError.
 """
 
 from __future__ import annotations
@@ -29,23 +28,14 @@ class SoftmaxRegression(nn.Module):
         checks.whole("features", features)
         checks.whole("classes", classes)
         self.linear = nn.Linear(features, classes)
-        nn.init.zeros_(
-            self.linear.weight
-        )  # the loss is convex: zero is as good a start as any, and has no seed
+        nn.init.zeros_(self.linear.weight)  # the loss is convex: zero is as good a start as any
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, K).
-
-        Raises:
-            ValueError: images whose number of pixels is not the `features` the model was made for.
-        """
-        flat = x.flatten(1)
-        if flat.shape[1] != self.linear.in_features:
-            raise ValueError(
-                f"x: expected {self.linear.in_features} features per sample, got {flat.shape[1]} "
-                f"(shape {tuple(x.shape)})"
-            )
+        """Logits (N, K)."""
+        flat, wanted, shape = x.flatten(1), self.linear.in_features, tuple(x.shape)
+        if flat.shape[1] != wanted:
+            raise ValueError(f"x: expected {wanted} features per sample, got {flat.shape[1]} (shape {shape})")
         return self.linear(flat)
 
 
@@ -77,32 +67,22 @@ class DigitCNN(nn.Module):
         self.head = nn.Sequential(nn.Dropout(cfg.dropout), nn.Linear(cfg.features, cfg.classes))
 
     def embed(self, x: Tensor) -> Tensor:
-        """Features (N, cfg.features) of images (N, 1, 28, 28): the last hidden layer.
-
-        Raises:
-            ValueError: images of another shape.
-        """
-        if x.dim() != 4 or x.shape[1:] != (1, 28, 28):
-            raise ValueError(f"x: expected images of shape (N, 1, 28, 28), got {tuple(x.shape)}")
-        return self.body(x)
+        """Features (N, cfg.features) of images (N, 1, 28, 28): the last hidden layer."""
+        return self.body(checks.image_shape(x, (1, 28, 28)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, 10) of images (N, 1, 28, 28) in [-1, 1].
-
-        Raises:
-            ValueError: images of another shape.
-        """
+        """Logits (N, 10) of images (N, 1, 28, 28) in [-1, 1]."""
         return self.head(self.embed(x))
-
-
-def _stage(inputs: int, outputs: int) -> list[nn.Module]:
-    return [*_convolution(inputs, outputs, 3), nn.MaxPool2d(2)]
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[nn.Module]:
     # Without a bias: the norm that follows has one of its own
     conv = nn.Conv2d(inputs, outputs, size, stride, padding=1, bias=False)
     return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+def _stage(inputs: int, outputs: int) -> list[nn.Module]:
+    return [*_convolution(inputs, outputs, 3), nn.MaxPool2d(2)]
 
 
 @dataclass(frozen=True)
@@ -117,24 +97,18 @@ class AvatarCNNConfig:
 class AvatarCNN(nn.Module):
     """A small convolutional classifier of 64x64 colour images: one hidden representation, one softmax per attribute.
 
-    The faces stand where they stand, so that a linear layer on the flattened maps (and no mean over positions) tells
-    glasses, which are at one place, from eyes. Two of the four halvings are strides, and not pooling, for speed.
+    A linear layer on the flattened maps, instead of a mean over positions, knows where in the face something is.
     """
 
     def __init__(self, cfg: AvatarCNNConfig) -> None:
-        """Make the network with random weights.
-
-        Raises:
-            ValueError: no attribute, or one with fewer than two classes or with one class twice.
-        """
+        """Make the network with random weights."""
         super().__init__()
         if not cfg.names:
             raise ValueError("names: expected the classes of one attribute or more, got none")
-        for attribute, classes in cfg.names.items():
+        for name, classes in cfg.names.items():
             if len(classes) < 2 or len(set(classes)) < len(classes):
-                raise ValueError(
-                    f"names: expected two or more different classes of {attribute!r}, got {tuple(classes)}"
-                )
+                got = tuple(classes)
+                raise ValueError(f"names: expected two or more different classes of {name!r}, got {got}")
         self.cfg = cfg
         a, b, c, d = cfg.channels
         self.body = nn.Sequential(
@@ -150,29 +124,15 @@ class AvatarCNN(nn.Module):
         self.head = nn.Linear(cfg.features, sum(len(classes) for classes in cfg.names.values()))
 
     def embed(self, x: Tensor) -> Tensor:
-        """Features (N, cfg.features) of images (N, 3, 64, 64): the last hidden layer.
-
-        Raises:
-            ValueError: images of another shape.
-        """
-        if x.dim() != 4 or x.shape[1:] != (3, 64, 64):
-            raise ValueError(f"x: expected images of shape (N, 3, 64, 64), got {tuple(x.shape)}")
-        return self.body(x)
+        """Features (N, cfg.features) of images (N, 3, 64, 64): the last hidden layer."""
+        return self.body(checks.image_shape(x, (3, 64, 64)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, K) of images (N, 3, 64, 64) in [-1, 1], those of all attributes side by side: see `by_attribute`.
-
-        Raises:
-            ValueError: images of another shape.
-        """
+        """Logits (N, K) of images (N, 3, 64, 64) in [-1, 1], all attributes side by side: see `by_attribute`."""
         return self.head(self.embed(x))
 
     def by_attribute(self, logits: Tensor) -> dict[str, Tensor]:
-        """Attribute -> its own columns (N, classes) of logits (N, K).
-
-        Raises:
-            ValueError: another number of columns.
-        """
+        """Attribute -> its own columns (N, classes) of logits (N, K)."""
         sizes = [len(classes) for classes in self.cfg.names.values()]
         if logits.dim() != 2 or logits.shape[1] != sum(sizes):
             raise ValueError(f"logits: expected shape (N, {sum(sizes)}), got {tuple(logits.shape)}")
@@ -187,24 +147,16 @@ class GaussianClassifier:
     """
 
     def __init__(self, priors: Tensor, means: Tensor, covariances: Tensor) -> None:
-        """Take the parameters as they are; use `fit` to estimate them.
-
-        Raises:
-            TypeError, ValueError: wrong shapes, priors that do not sum to 1, or a covariance that is not
-                positive definite.
-        """
+        """Take the parameters as they are; use `fit` to estimate them."""
         self.priors = float64(checks.tensor("priors", priors, "(K,)"))
         self.means = float64(checks.tensor("means", means, "(K, D)"))
         self.covariances = float64(checks.tensor("covariances", covariances, "(K, D, D)"))
-        if not len(self.priors) == len(self.means) == len(self.covariances):
-            got = (len(self.priors), len(self.means), len(self.covariances))
-            raise ValueError(
-                f"expected priors, means and covariances of the same number of classes, got {got}"
-            )
+        k = (len(self.priors), len(self.means), len(self.covariances))
+        if len(set(k)) > 1:
+            raise ValueError(f"expected priors, means and covariances of the same number of classes, got {k}")
         if abs(float(self.priors.sum()) - 1) > 1e-6 or float(self.priors.min()) < 0:
-            raise ValueError(
-                f"priors: expected non-negative numbers that sum to 1, got {self.priors.tolist()}"
-            )
+            got = self.priors.tolist()
+            raise ValueError(f"priors: expected non-negative numbers that sum to 1, got {got}")
         self._cholesky, failed = torch.linalg.cholesky_ex(self.covariances)
         if failed.any():
             k = int(failed.nonzero()[0])
@@ -220,10 +172,7 @@ class GaussianClassifier:
 
         Σ_y = (1 - shrinkage) S_y + shrinkage · (tr S_y / D) · I, with S_y the unbiased covariance of class y, or
         with `shared` one pooled covariance for all classes (which makes the decision boundaries linear).
-
-        Raises:
-            TypeError, ValueError: wrong shapes or types, a class with fewer than two samples,
-                a shrinkage outside [0, 1], or a covariance that stays singular.
+        ValueError also for a class with fewer than two samples, or a covariance that stays singular.
         """
         x = float64(checks.tensor("x", x, "(N, D)"))
         y = checks.labels("y", y, len(x), classes=len(x)).cpu()
@@ -231,29 +180,23 @@ class GaussianClassifier:
             raise ValueError(f"shrinkage: expected a number from 0 to 1, got {shrinkage}")
         counts = torch.bincount(y)
         if int(counts.min()) < (1 if shared else 2):
-            k = int(counts.argmin())
-            raise ValueError(
-                f"y: expected at least two samples of each class, got {int(counts[k])} of class {k}"
-            )
+            n, k = int(counts.min()), int(counts.argmin())
+            raise ValueError(f"y: expected at least two samples of each class, got {n} of class {k}")
         means = torch.stack([x[y == k].mean(0) for k in range(len(counts))])  # (K, D)
-        scatters = torch.stack([_scatter(x[y == k] - means[k]) for k in range(len(counts))])  # (K, D, D)
+        centred = [x[y == k] - mean for k, mean in enumerate(means)]
+        scatters = torch.stack([part.T @ part for part in centred])  # (K, D, D)
         if shared:
             pooled = scatters.sum(0) / max(len(x) - len(counts), 1)
             covariances = pooled.expand(len(counts), -1, -1)
         else:
             covariances = scatters / (counts - 1).view(-1, 1, 1)
-        sphere = covariances.diagonal(dim1=1, dim2=2).mean(1).view(-1, 1, 1) * torch.eye(
-            x.shape[1], dtype=x.dtype
-        )
+        sizes = covariances.diagonal(dim1=1, dim2=2).mean(1).view(-1, 1, 1)
+        sphere = sizes * torch.eye(x.shape[1], dtype=x.dtype)
         return cls(counts.to(x.dtype) / len(y), means, (1 - shrinkage) * covariances + shrinkage * sphere)
 
     @course_defaults()
     def log_joint(self, x: Tensor) -> Tensor:
-        """log p(x, y) of features x (N, D) for every class, in nats: (N, K).
-
-        Raises:
-            TypeError, ValueError: features of another shape or type, or not finite.
-        """
+        """log p(x, y) of features x (N, D) for every class, in nats: (N, K)."""
         x = float64(checks.tensor("x", x, f"(N, {self.means.shape[1]})"))
         columns = []
         for prior, mean, factor in zip(self.priors, self.means, self._cholesky, strict=True):
@@ -264,35 +207,17 @@ class GaussianClassifier:
         return torch.stack(columns, 1)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x) = log Σ_y p(x, y) of features x (N, D), in nats: (N,). Raises as `log_joint`."""
+        """log p(x) = log Σ_y p(x, y) of features x (N, D), in nats: (N,)."""
         return self.log_joint(x).logsumexp(1)
 
     def posterior(self, x: Tensor) -> Tensor:
-        """p(y|x) by Bayes' rule, of features x (N, D): (N, K), rows sum to 1. Raises as `log_joint`."""
+        """p(y|x) by Bayes' rule, of features x (N, D): (N, K), rows sum to 1."""
         return self.log_joint(x).softmax(1)
 
     def sample(self, y: Tensor, generator: torch.Generator) -> Tensor:
-        """One draw x ~ p(x|y) per label y (N,): features (N, D).
-
-        Raises:
-            TypeError, ValueError: labels of another type, or of classes that the model does not have.
-        """
+        """One draw x ~ p(x|y) per label y (N,): features (N, D)."""
         y = checks.labels("y", y, len(y), classes=len(self.means)).cpu()
         x = torch.randn(len(y), self.means.shape[1], dtype=torch.float64, generator=generator)
         for k, (mean, factor) in enumerate(zip(self.means, self._cholesky, strict=True)):
             x[y == k] = mean + x[y == k] @ factor.T  # Cov = L Lᵀ
         return x
-
-
-def _scatter(centred: Tensor) -> Tensor:
-    return centred.T @ centred
-
-
-__all__ = [
-    "AvatarCNN",
-    "AvatarCNNConfig",
-    "DigitCNN",
-    "DigitCNNConfig",
-    "GaussianClassifier",
-    "SoftmaxRegression",
-]

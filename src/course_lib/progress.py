@@ -1,10 +1,7 @@
 """A progress bar that fits where it is shown: a terminal, a notebook, or a built page.
 
-In a notebook one display is updated in place and its last state is what stays, so a page built from the
-notebook shows one line per training run instead of a thousand.
+In a notebook one display is updated in place, so that a built page shows one line per training run.
 """
-
-from __future__ import annotations
 
 import sys
 from typing import Any
@@ -40,12 +37,9 @@ class _NotebookBar(tqdm):
 
 
 def progress(total: int, what: str, *, unit: str = " images", quiet: bool = False) -> tqdm:
-    """A bar over `total` steps (images, by custom) named `what`; advance it with ``bar.update(n)``.
+    """A bar over `total` >= 1 steps (images, by custom) named `what`: a context manager.
 
-    Use it as a context manager; ``bar.set_postfix(loss=…)`` adds numbers at its end.
-
-    Raises:
-        ValueError: a total below 1.
+    Advance it by ``bar.update(n)``; ``bar.set_postfix(loss=…)`` adds numbers at its end.
     """
     if total < 1:
         raise ValueError(f"total: expected at least 1 step to show progress of, got {total}")

@@ -1,7 +1,5 @@
 """Questions to the reader: the quiz before and after a chapter, and cells that check themselves."""
 
-from __future__ import annotations
-
 import json
 import math
 import random
@@ -13,11 +11,7 @@ FOLDER = "book/quizzes"
 
 
 def ask(name: str) -> None:
-    """Show the quiz ``book/quizzes/NAME.json``; every answer, right or wrong, comes with its explanation.
-
-    Raises:
-        ValueError: no quiz of this name.
-    """
+    """Show the quiz ``book/quizzes/NAME.json`` with an explanation of every answer. Raises as `questions`."""
     from jupyterquiz import display_quiz
 
     # It draws its element's id from `random`. A chapter may seed that twice alike, and two quizzes would share an id.
@@ -32,9 +26,7 @@ def ask(name: str) -> None:
 def questions(name: str) -> list[dict[str, Any]]:
     """The questions of the quiz `name`, as jupyterquiz wants them.
 
-    Raises:
-        ValueError: no quiz of this name.
-        DataFileError: the library was installed without its repository, which holds the quizzes.
+    Raises ValueError: no quiz of this name; DataFileError: there is no repository, which holds the quizzes.
     """
     folder = data.repository_folder() / FOLDER
     names = tuple(sorted(path.stem for path in folder.glob("*.json")))
@@ -43,17 +35,10 @@ def questions(name: str) -> list[dict[str, Any]]:
 
 
 def check(answer: Any, expected: float, *, hint: str, why: str, tolerance: float = 0.0) -> bool:
-    """Compare the reader's `answer` with `expected` and print what is to be said about it.
+    """Whether the reader's `answer` is `expected`, within `tolerance` (in its units); prints what to say about it.
 
-    Args:
-        answer: what the reader typed; ``...`` (an ellipsis) means that there is no answer yet.
-        expected: the right value, computed by the cell rather than typed, so that it does not give itself away.
-        hint: shown after a wrong answer.
-        why: shown after the right one.
-        tolerance: how far off still counts as right, in the answer's units.
-
-    Returns:
-        Whether the answer is right.
+    The answer ``...`` (an ellipsis) means that there is none yet. `hint` is shown after a wrong one, `why` after the
+    right one. `expected` is computed by the cell rather than typed, so that it does not give itself away.
     """
     if answer is ...:
         print("○ No answer yet: put yours in place of the three dots and run the cell again.")

@@ -1,8 +1,8 @@
 """A person as a discriminator: pictures one at a time, real or generated?, and the answers as games (chapter 15).
 
-The panel works twice. On a built page, where no Python runs, the browser alone turns the pictures and says whether an
-answer was right. In a notebook Python listens as well, and `Panel.games` hands the answers to the same ratings as those
-of any other discriminator: `play` takes ±1 for logits.
+On a built page, where no Python runs, the browser alone turns the pictures and says whether an answer was right. In a
+notebook `Panel.games` hands the answers to the same ratings as any other discriminator's: `play` takes ±1 for logits.
+Arguments of another shape, type or range raise TypeError or ValueError.
 """
 
 from __future__ import annotations
@@ -34,9 +34,6 @@ class Panel:
         real: real pictures of the same shape.
         each: how many of every generator's, the first ones; and of the real ones as many as of all generators together.
         generator: shuffles them.
-
-    Raises:
-        TypeError, ValueError: images of another shape or range, no generator, or too few pictures.
     """
 
     def __init__(
@@ -67,18 +64,11 @@ class Panel:
     @property
     def right(self) -> int:
         """How many answers are right."""
-        return sum(
-            says == (maker is None)
-            for says, maker in zip(self.says_real, self.makers, strict=True)
-            if says is not None
-        )
+        answers = zip(self.says_real, self.makers, strict=True)
+        return sum(says == (maker is None) for says, maker in answers if says is not None)
 
     def answer(self, number: int, says_real: bool) -> None:
-        """Take down what the reader says about picture `number`, from 0; a later answer replaces an earlier one.
-
-        Raises:
-            TypeError, ValueError: no such picture, or an answer that is neither True nor False.
-        """
+        """Take down what the reader says about picture `number`, from 0; a later answer replaces an earlier one."""
         number = checks.whole("number", number, at_least=0, at_most=len(self.makers) - 1)
         if not isinstance(says_real, bool):
             raise TypeError(
@@ -93,19 +83,15 @@ class Panel:
 
     @course_defaults()
     def games(self, name: str = "you") -> Games:
-        """The answers so far as games of the discriminator `name` against the generators.
+        """The answers so far as games of the discriminator `name` against the generators, as in `play`.
 
-        Every answer about a generated picture is a game against its generator. An answer about a real picture is one
-        against each generator, as in `play`.
-
-        Raises:
-            ValueError: no answer about a generated picture, or none about a real one.
+        One about a generated picture is a game against its generator, one about a real picture against each generator.
+        Raises ValueError: no answer about a generated picture, or none about a real one.
         """
-        logits = [None if says is None else 1.0 if says else -1.0 for says in self.says_real]
         of: dict[str | None, list[float]] = {}
-        for maker, logit in zip(self.makers, logits, strict=True):
-            if logit is not None:
-                of.setdefault(maker, []).append(logit)
+        for maker, says in zip(self.makers, self.says_real, strict=True):
+            if says is not None:
+                of.setdefault(maker, []).append(1.0 if says else -1.0)
         real = of.pop(None, [])
         if not of or not real:
             raise ValueError(
@@ -118,13 +104,10 @@ class Panel:
         """Slider, picture, buttons and a verdict. Without Python all of it works but the taking down."""
         import ipywidgets
 
+        from course_lib.show import picker
+
         screens = [self._screen(i) for i in range(len(self.makers))]
-        control = ipywidgets.SelectionSlider(
-            options=[(f"{i + 1} of {len(screens)}", i) for i in range(len(screens))],
-            description="picture",
-            style={"description_width": "initial"},
-            layout=ipywidgets.Layout(width="100%", max_width="460px"),
-        )
+        control = picker("picture", [f"{i + 1} of {len(screens)}" for i in range(len(screens))])
         if hasattr(ipywidgets, "Stack"):
             stack = ipywidgets.Stack(screens, selected_index=0)
             ipywidgets.jslink((control, "index"), (stack, "selected_index"))
@@ -136,6 +119,8 @@ class Panel:
     def _screen(self, i: int) -> ipywidgets.Widget:
         import ipywidgets
 
+        from course_lib.show import pages
+
         is_real = self.makers[i] is None
         truth = "real" if is_real else f"generated, by {self.makers[i]}"
         verdicts = ["Real or generated?"] + [
@@ -143,12 +128,7 @@ class Panel:
             for answer in ANSWERS[1:]
         ]
         buttons = ipywidgets.ToggleButtons(options=list(ANSWERS), description="")
-        if hasattr(ipywidgets, "Stack"):
-            verdict = ipywidgets.Stack([ipywidgets.HTML(text) for text in verdicts], selected_index=0)
-            ipywidgets.jslink((buttons, "index"), (verdict, "selected_index"))
-        else:
-            verdict = ipywidgets.HTML(verdicts[0])
-            buttons.observe(lambda change: setattr(verdict, "value", verdicts[change["new"]]), "index")
+        verdict = pages(buttons, verdicts)
         buttons.observe(lambda change: self._press(i, change["new"]), "index")
         return ipywidgets.VBox([ipywidgets.HTML(self._image(i)), buttons, verdict])
 
@@ -164,8 +144,5 @@ class Panel:
         file = io.BytesIO()
         Image.fromarray(pixels.squeeze()).save(file, "PNG")
         source = base64.b64encode(file.getvalue()).decode()
-        width = ENLARGED * pixels.shape[1]
-        return (
-            f'<img src="data:image/png;base64,{source}" alt="Picture {i + 1}: real or generated?" width="{width}" '
-            'style="image-rendering: pixelated">'
-        )
+        size = f'width="{ENLARGED * pixels.shape[1]}" style="image-rendering: pixelated"'
+        return f'<img src="data:image/png;base64,{source}" alt="Picture {i + 1}: real or generated?" {size}>'

@@ -1,7 +1,6 @@
 """Figures in one style that reads on a light and on a dark page: image grids, spectra, latent maps, sliders.
 
-Figures are transparent. Text and curve colours keep a contrast of at least 3 : 1 against both page colours in
-`PAGES` (a test measures it), so one picture serves both themes. Functions return the matplotlib figure.
+Figures are transparent; text and curve colours keep a contrast of at least 3 : 1 against both colours in `PAGES`.
 """
 
 from __future__ import annotations
@@ -26,29 +25,19 @@ if TYPE_CHECKING:
 
 PAGES = {"light": "#ffffff", "dark": "#121212"}
 TEXT = "#757575"
-COLOURS = (
-    "#2479c9",
-    "#c2600a",
-    "#2c8a4b",
-    "#c2428f",
-    "#7a62d1",
-    "#8a7a12",
-    "#118a8a",
-    "#d1443c",
-    "#6b7f2a",
-    "#7d7d7d",
-)
+COLOURS = ("#2479c9", "#c2600a", "#2c8a4b", "#c2428f", "#7a62d1")
+COLOURS += ("#8a7a12", "#118a8a", "#d1443c", "#6b7f2a", "#7d7d7d")
 INCH = 0.62  # of one image in a grid, before the figure is scaled to the page
 
 
 def style() -> None:
     """Use the course's matplotlib style from here on; call it once per notebook."""
+    faces = ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor")
+    texts = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
     plt.rcParams.update(
         {
-            "figure.facecolor": "none",
-            "axes.facecolor": "none",
-            "savefig.facecolor": "none",
-            "legend.facecolor": "none",
+            **dict.fromkeys(faces, "none"),
+            **dict.fromkeys(texts, TEXT),
             "legend.frameon": False,
             "figure.dpi": 100,
             "figure.figsize": (6.4, 3.6),
@@ -60,12 +49,8 @@ def style() -> None:
             "axes.titlesize": 11,
             "lines.linewidth": 1.8,
             "grid.alpha": 0.35,
-            "grid.color": TEXT,
             "image.cmap": "gray",
             "image.interpolation": "nearest",
-            **dict.fromkeys(
-                ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), TEXT
-            ),
         }
     )
     try:  # twice the pixels on a notebook's page, so that a screen with small pixels shows sharp text
@@ -96,9 +81,6 @@ def images(
         signed: show (N, 1, H, W) of any range in colour: blue below zero, red above, each image on its own scale.
         clip: clamp to [-1, 1] what lies outside, as reconstructions may, instead of refusing it.
         ax: draw into these axes instead of a new figure.
-
-    Raises:
-        TypeError, ValueError: another shape or range, or labels that do not fit the number of rows or columns.
     """
     checks.tensor("x", x, "(N, C, H, W)")
     n, channels, height, width = x.shape
@@ -112,18 +94,14 @@ def images(
         if given and len(given) != wanted:
             raise ValueError(f"{name}: expected {wanted} labels, got {len(given)}")
     gap = max(1, width // 14)
-    canvas = np.zeros(
-        (n_rows * (height + gap) - gap, columns * (width + gap) - gap, 4)
-    )  # gaps stay transparent
+    # gaps stay transparent
+    canvas = np.zeros((n_rows * (height + gap) - gap, columns * (width + gap) - gap, 4))
     for i, picture in enumerate(x.detach().cpu().float()):
         top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
         canvas[top : top + height, left : left + width] = _rgba(picture, signed)
     if ax is None:
-        size = (
-            columns * INCH + (0.9 if rows else 0),
-            n_rows * INCH * height / width + (0.35 if titles else 0),
-        )
-        _, ax = plt.subplots(figsize=size)
+        inches_high = n_rows * INCH * height / width + (0.35 if titles else 0)
+        _, ax = plt.subplots(figsize=(columns * INCH + (0.9 if rows else 0), inches_high))
     ax.imshow(canvas)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
@@ -137,11 +115,7 @@ def images(
 
 
 def latent_map(z: Tensor, y: Tensor, *, ax: Axes | None = None, size: float = 4.0) -> Figure:
-    """A scatter plot of codes z (N, 2) coloured by label y (N,) in 0 … 9, each class named at its median.
-
-    Raises:
-        TypeError, ValueError: codes that are not 2-D, or labels that do not fit.
-    """
+    """A scatter plot of codes z (N, 2) coloured by label y (N,) in 0 … 9, each class named at its median."""
     checks.tensor("z", z, "(N, 2)")
     checks.labels("y", y, len(z), classes=len(COLOURS))
     if ax is None:
@@ -157,17 +131,12 @@ def latent_map(z: Tensor, y: Tensor, *, ax: Axes | None = None, size: float = 4.
 
 
 def band(ax: Axes, x: Sequence[float], runs: Any, label: str, **line: Any) -> None:
-    """Draw the mean over seeds of `runs` (seeds, len(x)) against x, with error bars of one standard deviation.
-
-    Raises:
-        ValueError: `runs` has another shape, or fewer than two seeds.
-    """
+    """Draw the mean over seeds of `runs` (seeds, len(x)) against x, with error bars of one standard deviation."""
     values = np.asarray(runs, dtype=float)
     if values.ndim != 2 or values.shape[1] != len(x) or len(values) < 2:
         raise ValueError(f"runs: expected shape (at least 2 seeds, {len(x)}), got {values.shape}")
-    ax.errorbar(
-        x, values.mean(0), values.std(0, ddof=1), label=label, capsize=3, marker="o", markersize=4, **line
-    )
+    look = {"label": label, "capsize": 3, "marker": "o", "markersize": 4}
+    ax.errorbar(x, values.mean(0), values.std(0, ddof=1), **look, **line)
 
 
 def slider(
@@ -180,12 +149,8 @@ def slider(
 ) -> ipywidgets.Widget:
     """A slider named `label` over `values`; each position shows the figure ``draw(value)``, drawn beforehand.
 
-    The link between slider and picture runs in the browser, so it also works on a built page, where no Python
-    does. `describe` gives each picture's text for readers who do not see it. It begins at `start` (by default the
-    first value).
-
-    Raises:
-        ValueError: fewer than two values, or a `start` that is none of them.
+    It works in the browser alone, so on a built page too. `describe` gives each picture's text for readers who do not
+    see it. It begins at `start` (by default the first value).
     """
     import ipywidgets
 
@@ -194,21 +159,35 @@ def slider(
     if start is not None and start not in values:
         raise ValueError(f"start: expected one of {list(values)}, got {start!r}")
     first = 0 if start is None else list(values).index(start)
-    pages = [_picture(draw(value), describe(value)) for value in values]
-    control = ipywidgets.SelectionSlider(
-        options=[(str(value), i) for i, value in enumerate(values)],
+    control = picker(label, [str(value) for value in values], first)
+    pictures = [_picture(draw(value), describe(value)) for value in values]
+    return ipywidgets.VBox([control, pages(control, pictures)])
+
+
+def picker(label: str, names: Sequence[str], first: int = 0) -> ipywidgets.Widget:
+    """A slider named `label` over `names`, at number `first` of them."""
+    import ipywidgets
+
+    return ipywidgets.SelectionSlider(
+        options=[(name, i) for i, name in enumerate(names)],
         value=first,
         description=label,
         style={"description_width": "initial"},
         layout=ipywidgets.Layout(width="100%", max_width="460px"),
     )
+
+
+def pages(control: ipywidgets.Widget, texts: Sequence[str]) -> ipywidgets.Widget:
+    """The one of the HTML `texts` that `control` is at; the browser turns them, so it works without Python."""
+    import ipywidgets
+
     if hasattr(ipywidgets, "Stack"):
-        screen = ipywidgets.Stack([ipywidgets.HTML(page) for page in pages], selected_index=first)
+        screen = ipywidgets.Stack([ipywidgets.HTML(text) for text in texts], selected_index=control.index)
         ipywidgets.jslink((control, "index"), (screen, "selected_index"))
     else:  # ipywidgets 7, as on Colab: a running kernel turns the pages
-        screen = ipywidgets.HTML(pages[first])
-        control.observe(lambda change: setattr(screen, "value", pages[change["new"]]), "index")
-    return ipywidgets.VBox([control, screen])
+        screen = ipywidgets.HTML(texts[control.index])
+        control.observe(lambda change: setattr(screen, "value", texts[change["new"]]), "index")
+    return screen
 
 
 def _picture(figure: Figure, description: str) -> str:

@@ -14,17 +14,3 @@ from course_lib.autoencoders.deep import (
     sparsity_kl,
 )
 from course_lib.autoencoders.linear import PCA, LinearAutoencoder, ProbabilisticPCA, principal_angles
-
-__all__ = [
-    "PCA",
-    "Autoencoder",
-    "AutoencoderConfig",
-    "Decoder",
-    "Encoder",
-    "Layout",
-    "LinearAutoencoder",
-    "ProbabilisticPCA",
-    "corrupt",
-    "principal_angles",
-    "sparsity_kl",
-]

@@ -4,7 +4,8 @@ Undercomplete: z has fewer numbers than x (Hinton & Salakhutdinov 2006). Sparse:
 active, by a Kullback-Leibler penalty on their mean activity (Ng 2011, section 3). Denoising: the input is corrupted,
 the target is not (Vincent et al. 2008).
 
-Shapes: N images, C colours, R rows and as many columns, k latent numbers.
+Shapes: N images, C colours, R rows and as many columns, k latent numbers. Another shape or a value out of range raises
+TypeError or ValueError.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import checks
+from course_lib.draws import rows
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,8 @@ class Encoder(nn.Module):
         self.net = nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, outputs) of images (N, C, R, R).
-
-        Raises:
-            ValueError: images of another shape.
-        """
-        if x.dim() != 4 or tuple(x.shape[1:]) != self.layout.image_shape:
-            c, r, _ = self.layout.image_shape
-            raise ValueError(f"x: expected images of shape (N, {c}, {r}, {r}), got {tuple(x.shape)}")
-        return self.net(x)
+        """(N, outputs) of images (N, C, R, R)."""
+        return self.net(checks.image_shape(x, self.layout.image_shape))
 
 
 class Decoder(nn.Module):
@@ -102,11 +97,7 @@ class Decoder(nn.Module):
         self.net = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(N, C, R, R) of codes (N, k).
-
-        Raises:
-            ValueError: codes of another length.
-        """
+        """(N, C, R, R) of codes (N, k)."""
         if z.dim() != 2 or z.shape[1] != self.latent:
             raise ValueError(f"z: expected codes of shape (N, {self.latent}), got {tuple(z.shape)}")
         return self.net(z)
@@ -114,8 +105,7 @@ class Decoder(nn.Module):
 
 def dense(inputs: int, outputs: int, normalise: bool = False) -> list[nn.Module]:
     """A dense layer with its ReLU, and with batch normalisation between them if `normalise`."""
-    # the norm has a bias of its own
-    linear = nn.Linear(inputs, outputs, bias=not normalise)
+    linear = nn.Linear(inputs, outputs, bias=not normalise)  # the norm has a bias of its own
     return [linear, nn.BatchNorm1d(outputs), nn.ReLU()] if normalise else [linear, nn.ReLU()]
 
 
@@ -136,16 +126,16 @@ class Autoencoder(nn.Module):
         self.encoder, self.decoder = Encoder(cfg, cfg.latent), Decoder(cfg, cfg.latent)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Codes (N, k) of images (N, C, R, R) in [-1, 1]. Raises ValueError for another shape."""
+        """Codes (N, k) of images (N, C, R, R) in [-1, 1]."""
         z = self.encoder(x)
         return z.sigmoid() if self.cfg.sparse else z
 
     def decode(self, z: Tensor) -> Tensor:
-        """Images (N, C, R, R) in [-1, 1] of codes (N, k). Raises ValueError for another shape."""
+        """Images (N, C, R, R) in [-1, 1] of codes (N, k)."""
         return self.decoder(z).tanh()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstructions of images (N, C, R, R). Raises ValueError for another shape."""
+        """Reconstructions of images (N, C, R, R)."""
         return self.decode(self.encode(x))
 
 
@@ -153,12 +143,9 @@ def sparsity_kl(activity: Tensor, target: float = 0.05) -> Tensor:
     """Σ_j KL(Bernoulli(ρ) ‖ Bernoulli(ρ̂_j)), in nats: () of activities (N, k) in (0, 1), with ρ = `target`.
 
     ρ̂_j is unit j's mean activity over the batch. 0 where every unit is active just that share of the time.
-
-    Raises:
-        TypeError, ValueError: activities of another shape or outside [0, 1], a target outside (0, 1).
     """
     checks.tensor("activity", activity, "(N, k)")
-    low, high = float(activity.detach().min()), float(activity.detach().max())
+    low, high = (float(value) for value in activity.detach().aminmax())
     if low < 0 or high > 1:
         raise ValueError(
             f"activity: expected values in [0, 1], got {low:.3g} to {high:.3g}; "
@@ -171,11 +158,7 @@ def sparsity_kl(activity: Tensor, target: float = 0.05) -> Tensor:
 
 
 def corrupt(x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
-    """x + σ ε with ε ~ N(0, I), not clipped: what a denoising autoencoder is shown. Shape of x, on its device.
-
-    Raises:
-        TypeError, ValueError: a negative or non-finite sigma.
-    """
+    """x + σ ε with ε ~ N(0, I), not clipped: what a denoising autoencoder is shown. Shape of x, on its device."""
     sigma = checks.real("sigma", sigma)
-    noise = torch.randn(x.shape, generator=generator, device=generator.device, dtype=torch.float32)
+    noise = rows(torch.randn, *x.shape, generator=generator)
     return x + sigma * noise.to(x.device, x.dtype)

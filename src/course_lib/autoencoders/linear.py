@@ -5,7 +5,7 @@ PCA: Pearson 1901, Hotelling 1933; the best rank-k matrix: Eckart & Young 1936. 
 
 Shapes: N samples, D numbers per sample, k components. Samples may be vectors (N, D) or images (N, C, H, W) with
 C·H·W = D; what is decoded or drawn has the shape of the samples fitted. PCA of either kind computes on the CPU in
-float64, and that is where its results are.
+float64. Arguments of another shape, not finite or out of range raise TypeError or ValueError.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ class PCA:
         self, mean: Tensor, components: Tensor, spectrum: Tensor, sample_shape: tuple[int, ...]
     ) -> None:
         """Take the parts as they are; use `fit` to compute them."""
-        self.mean, self.components, self.spectrum = mean, components, spectrum
-        self.sample_shape = sample_shape
+        self.mean, self.components, self.spectrum, self.sample_shape = (
+            mean,
+            components,
+            spectrum,
+            sample_shape,
+        )
 
     @classmethod
     @course_defaults()
     def fit(cls, x: Tensor, k: int | None = None) -> PCA:
-        """PCA of x (N, D) or (N, C, H, W) with the `k` leading components (by default all).
+        """PCA of x (N, D) or (N, C, H, W), N >= 2, with the `k` leading components (by default all min(N, D)).
 
-        The singular values and right singular vectors of the centred X are those of the triangular factor of
-        X = QR, which is only D x D: as accurate as the SVD of X itself and several times faster for N >> D.
-        A component's sign is arbitrary; its entry of largest magnitude is made positive.
-
-        Raises:
-            TypeError, ValueError: not floating point, fewer than two samples, NaN, or k above min(N, D).
+        The singular values and right singular vectors of the centred X are those of the factor R of X = QR, D x D:
+        several times faster for N >> D. Each component's sign makes its entry of largest magnitude positive.
         """
         flat, shape = _flatten("x", x)
         n, d = flat.shape
@@ -63,35 +63,23 @@ class PCA:
         return self.spectrum[: len(self.components)]
 
     def truncated(self, k: int) -> PCA:
-        """The same PCA with only its `k` leading components.
-
-        Raises:
-            TypeError, ValueError: k is no integer from 1 to the number of components there are.
-        """
+        """The same PCA with only its `k` leading components."""
         checks.whole("k", k, at_most=len(self.components), why="the components there are")
         return PCA(self.mean, self.components[:k], self.spectrum, self.sample_shape)
 
     @course_defaults()
     def encode(self, x: Tensor) -> Tensor:
-        """Coordinates z = U(x - mean) along the components: (N, D) or (N, C, H, W) -> (N, k), float64.
-
-        Raises:
-            TypeError, ValueError: samples of another length than those fitted, or not finite.
-        """
+        """Coordinates z = U(x - mean) along the components: (N, D) or (N, C, H, W) -> (N, k), float64."""
         return _centre(x, self.mean) @ self.components.T
 
     @course_defaults()
     def decode(self, z: Tensor) -> Tensor:
-        """Samples Uᵀz + mean with the coordinates z (N, k), in the shape and of the kind fitted, float64.
-
-        Raises:
-            TypeError, ValueError: codes of another length than k, or not finite.
-        """
+        """Samples Uᵀz + mean with the coordinates z (N, k), in the shape and of the kind fitted, float64."""
         z = float64(checks.tensor("z", z, f"(N, {len(self.components)})"))
         return (z @ self.components + self.mean).unflatten(1, self.sample_shape)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The nearest point to each x in the affine subspace, in the shape of x, float64. Raises as `encode`."""
+        """The nearest point to each x in the affine subspace, in the shape of x, float64."""
         return self.decode(self.encode(x)).reshape(x.shape)
 
 
@@ -103,11 +91,7 @@ class ProbabilisticPCA:
     """
 
     def __init__(self, mean: Tensor, W: Tensor, noise: float, sample_shape: tuple[int, ...]) -> None:
-        """Take the parameters as they are; use `fit` to estimate them.
-
-        Raises:
-            TypeError, ValueError: shapes that do not fit together, or a noise variance that is not positive.
-        """
+        """Take the parameters as they are; use `fit` to estimate them."""
         self.mean = float64(checks.tensor("mean", mean, "(D,)"))
         self.W = float64(checks.tensor("W", W, f"({len(mean)}, k)"))
         if not (math.isfinite(noise) and noise > 0):
@@ -115,19 +99,15 @@ class ProbabilisticPCA:
         self.noise, self.sample_shape = float(noise), tuple(sample_shape)
         k = self.W.shape[1]
         # M = WᵀW + σ²I is k x k, and all that is needed of C's inverse (Woodbury) and determinant (Sylvester).
-        self._factor = torch.linalg.cholesky(
-            self.W.T @ self.W + self.noise * torch.eye(k, dtype=torch.float64)
-        )
+        m = self.W.T @ self.W + self.noise * torch.eye(k, dtype=torch.float64)
+        self._factor = torch.linalg.cholesky(m)
 
     @classmethod
     @course_defaults()
     def fit(cls, x: Tensor, k: int) -> ProbabilisticPCA:
         """Maximum likelihood: W = U(Λ - σ²I)^½ of the leading k eigenpairs, σ² = mean of the other eigenvalues.
 
-        The eigenvalues are those of the covariance with 1/N, as maximum likelihood has it.
-
-        Raises:
-            TypeError, ValueError: as `PCA.fit`; also k = D, or no variance left for the noise.
+        The eigenvalues are those of the covariance with 1/N. ValueError also if no variance is left for the noise.
         """
         flat, shape = _flatten("x", x)
         n, d = flat.shape
@@ -150,11 +130,7 @@ class ProbabilisticPCA:
 
     @course_defaults()
     def log_prob(self, x: Tensor) -> Tensor:
-        """Exact log p(x) of each sample (N, D) or (N, C, H, W), in nats: (N,), at O(Dk) per sample.
-
-        Raises:
-            TypeError, ValueError: samples of another length than those fitted, or not finite.
-        """
+        """Exact log p(x) of each sample (N, D) or (N, C, H, W), in nats: (N,), at O(Dk) per sample."""
         centred = _centre(x, self.mean)
         d, k = self.W.shape
         u = torch.linalg.solve_triangular(self._factor, self.W.T @ centred.T, upper=False)  # (k, N)
@@ -164,20 +140,13 @@ class ProbabilisticPCA:
         return -0.5 * (mahalanobis + log_det + d * math.log(2 * math.pi))
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """p(z|x) = N(M⁻¹Wᵀ(x - μ), σ² M⁻¹): its means (N, k) and its covariance (k, k), the same for all x.
-
-        Raises: as `log_prob`.
-        """
+        """p(z|x) = N(M⁻¹Wᵀ(x - μ), σ² M⁻¹): its means (N, k) and its covariance (k, k), the same for all x."""
         inverse = torch.cholesky_inverse(self._factor)
         return _centre(x, self.mean) @ self.W @ inverse, self.noise * inverse
 
     @course_defaults()
     def sample(self, n: int, generator: torch.Generator, *, noise: bool = True) -> Tensor:
-        """`n` draws in the shape fitted, float64; with ``noise=False`` the means W z + μ without ε.
-
-        Raises:
-            TypeError, ValueError: n is no integer of at least 1.
-        """
+        """`n` draws in the shape fitted, float64; with ``noise=False`` the means W z + μ without ε."""
         checks.whole("n", n)
         d, k = self.W.shape
         x = torch.randn(n, k, dtype=torch.float64, generator=generator) @ self.W.T + self.mean
@@ -189,8 +158,7 @@ class ProbabilisticPCA:
 class LinearAutoencoder(nn.Module):
     """x -> z = A(x - b) -> B z + b without a nonlinearity, to be trained on the mean squared error.
 
-    The bias b (D,) is one and the same in front and behind, as in PCA, and starts at `mean` (D,). Starting it at the
-    data's mean matters: from b = 0 the net first spends one of its k directions on the mean (chapter 3 shows it).
+    The bias b (D,) starts at `mean`, the data's: from 0 the net would first spend one of its k directions on the mean.
     """
 
     def __init__(self, mean: Tensor, k: int, *, generator: torch.Generator | None = None) -> None:
@@ -204,10 +172,9 @@ class LinearAutoencoder(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Codes (N, k) of samples (N, D)."""
-        if x.dim() != 2 or x.shape[1] != len(self.b):
-            raise ValueError(
-                f"x: expected shape (N, {len(self.b)}), got {tuple(x.shape)}; flatten images first"
-            )
+        d, got = len(self.b), tuple(x.shape)
+        if got[1:] != (d,):
+            raise ValueError(f"x: expected shape (N, {d}), got {got}; flatten images first")
         return (x - self.b) @ self.A.T
 
     def decode(self, z: Tensor) -> Tensor:
@@ -215,11 +182,7 @@ class LinearAutoencoder(nn.Module):
         return z @ self.B.T + self.b
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruction (N, D) of samples (N, D).
-
-        Raises:
-            ValueError: samples of another length than the model's.
-        """
+        """Reconstruction (N, D) of samples (N, D)."""
         return self.decode(self.encode(x))
 
 
@@ -229,9 +192,6 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
 
     0 for all: one subspace lies in the other. Björck & Golub 1973: the cosines are the singular values of QaᵀQb;
     small angles are taken from the sines, because the cosine of 1e-8 is 1 in floating point.
-
-    Raises:
-        TypeError, ValueError: other shapes, or rows that are linearly dependent.
     """
     a = float64(checks.tensor("a", a, "(k, D)"))
     b = float64(checks.tensor("b", b, f"(m, {a.shape[1]})"))
@@ -246,25 +206,22 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     qa, qb = bases
     cosines = torch.linalg.svdvals(qa.T @ qb).clamp(max=1)
     sines = torch.linalg.svdvals(qb - qa @ (qa.T @ qb)).clamp(max=1).flip(0)
-    angles = torch.where(cosines.square() > 0.5, sines.asin(), cosines.acos())
-    return torch.rad2deg(angles)
+    return torch.rad2deg(torch.where(cosines.square() > 0.5, sines.asin(), cosines.acos()))
 
 
 def _flatten(name: str, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     """Samples as float64 rows (N, D), and the shape that each had."""
     checks.tensor(name, x)
-    if x.dim() not in (2, 4):
-        raise ValueError(
-            f"{name}: expected vectors (N, D) or images (N, C, H, W), got shape {tuple(x.shape)}"
-        )
-    return float64(x).flatten(1), tuple(x.shape[1:])
+    shape = tuple(x.shape)
+    if len(shape) not in (2, 4):
+        raise ValueError(f"{name}: expected vectors (N, D) or images (N, C, H, W), got shape {shape}")
+    return float64(x).flatten(1), shape[1:]
 
 
 def _centre(x: Tensor, mean: Tensor) -> Tensor:
     """Samples as float64 rows (N, D) with the mean (D,) taken off."""
     flat, shape = _flatten("x", x)
-    if flat.shape[1] != len(mean):
-        raise ValueError(
-            f"x: expected samples of {len(mean)} numbers as fitted, got {flat.shape[1]} (shape {shape})"
-        )
+    d, got = len(mean), flat.shape[1]
+    if got != d:
+        raise ValueError(f"x: expected samples of {d} numbers as fitted, got {got} (shape {shape})")
     return flat - mean

@@ -25,37 +25,3 @@ from course_lib.data.points import grid, grid_centres, ring, ring_centres, two_m
 from course_lib.data.shapes import FACTORS, disc_radii, discs, moving_discs
 from course_lib.data.stream import Stream
 from course_lib.data.subsets import balanced_subset
-
-__all__ = [
-    "FACTORS",
-    "DataFileError",
-    "DownloadError",
-    "Stream",
-    "avatar_styles",
-    "avatars",
-    "balanced_subset",
-    "cache_folder",
-    "celeba",
-    "cifar10",
-    "cifar10_sample",
-    "data_folder",
-    "disc_radii",
-    "discs",
-    "fashion_mnist",
-    "from_uint8",
-    "grid",
-    "grid_centres",
-    "mnist",
-    "moving_discs",
-    "photo",
-    "pictures",
-    "read_verified",
-    "record_checksum",
-    "repository_folder",
-    "require_writable",
-    "ring",
-    "ring_centres",
-    "to_uint8",
-    "two_moons",
-    "write_atomically",
-]

@@ -1,17 +1,13 @@
 """Drawn faces with an attribute table: a CelebA that needs no download and has no one's likeness.
 
-DiceBear composes a face from parts (head, expression, glasses ...) chosen by a seed; resvg rasterises it. So
-every face comes with the exact list of its parts, and the factors of variation are known, not annotated.
-Both libraries are optional and are imported only when faces are rendered.
+DiceBear composes a face from parts (head, expression, glasses ...) chosen by a seed; resvg rasterises it. So the
+factors of variation are known, not annotated. Both libraries are optional and imported only to render faces.
 """
-
-from __future__ import annotations
 
 import functools
 import hashlib
 import importlib.metadata
 import importlib.resources
-import io
 import json
 import re
 import warnings
@@ -21,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_lib.checks import choice, memory, seed_number, whole
+from course_lib.checks import choice, flag, memory, seed_number, whole
 from course_lib.data.files import cache_folder
-from course_lib.data.images import from_uint8
+from course_lib.data.images import decoded, from_uint8
 from course_lib.data.sealed import load_sealed, save_sealed
 from course_lib.precision import course_defaults
 from course_lib.progress import progress as progress_bar
@@ -43,7 +39,6 @@ _STYLES = {
     "big-smile": ("CC BY 4.0", "Ashley Seo"),
 }
 _CHUNK = 1000  # faces per cache file: what an interrupt costs at most, about five seconds of rendering
-_DISTRIBUTIONS = ("dicebear-core", "dicebear-styles", "resvg-py")
 
 
 def avatar_styles() -> dict[str, str]:
@@ -61,58 +56,47 @@ def avatars(
     """The first n faces of a fixed, endless sequence.
 
     Face i depends on (style, size, seed, i) alone: asking for more faces appends, other seeds give other faces.
-    The first request renders (about 5 ms a face) with a progress bar; later ones read the cache folder.
+    The first request renders (about 5 ms a face, with a bar if `progress`); later ones read the cache folder.
+    Raises TypeError or ValueError for a wrong argument, ImportError if the rendering libraries are not installed.
 
     Args:
         n: number of faces, >= 1.
         size: width and height in pixels, 8 .. 1024.
         seed: of the sequence.
-        style: one of `avatar_styles()`. The default, Open Peeps, is CC0 and has 48 heads, 30 expressions, and
-            glasses, facial hair and masks of which most faces have none.
-            Heads, expressions and colours combine to 50,400 faces, so that a large sample has repetitions (about
-            1 % at n = 2,500).
+        style: one of `avatar_styles()`. The heads, expressions and colours of the default, Open Peeps (CC0), combine
+            to 50,400 faces, so that a large sample has repetitions (about 1 % at n = 2,500).
         progress: show a bar while rendering.
 
     Returns:
         x: float32 (n, 3, size, size) in [-1, 1], on white unless the style draws a background.
-        attributes: column -> array of n strings. A part's column holds the name of its variant, "none" if this
-            face lacks it; a colour's column ("skin_color") its hexadecimal value, "none" if nothing is drawn in
-            it. For the default: accessories, expression, facial_hair, head, mask, clothing_color,
-            head_contrast_color, skin_color and glasses. The last ("none", "glasses", "sunglasses", or a
-            variant's name in a style with glasses of its own) exists in all styles that have glasses.
-
-    Raises:
-        TypeError, ValueError: an argument of the wrong type or out of range, or an unknown style.
-        ImportError: the rendering libraries are not installed; says which command installs them.
+        attributes: column -> array of n strings: the name of a part's variant, or a colour's hexadecimal value
+            ("skin_color"); "none" if this face lacks it. "glasses" ("none", "glasses", "sunglasses", or a variant's
+            name in a style with glasses of its own) exists in all styles that have glasses.
     """
     n, seed = whole("n", n), seed_number("seed", seed)
     size = whole("size", size, at_least=8, at_most=1024)
     style = choice("style", style, _STYLES)
-    if not isinstance(progress, bool):
-        raise TypeError(f"progress must be True or False; received {progress!r}")
-    memory(
-        f"{n:,} faces of {size} x {size}", 15 * n * size**2, "take fewer, or smaller ones"
-    )  # bytes, then floats
+    flag("progress", progress)
+    # 3 bytes, then 3 floats, for each pixel
+    memory(f"{n:,} faces of {size} x {size}", 15 * n * size**2, "take fewer, or smaller ones")
     renderer = _Renderer(style, size, seed)
     folder = cache_folder() / "avatars" / f"{style}-{size}-{seed}-{renderer.fingerprint()}"
     files = [folder / f"{start:07d}.sealed" for start in range(0, n, _CHUNK)]
     wanted = [min(_CHUNK, n - number * _CHUNK) for number in range(len(files))]
     chunks = [_load(file, renderer) for file in files]
-
-    missing = sum(max(0, want - len(chunk["images"])) for want, chunk in zip(wanted, chunks, strict=True))
-    if missing:
-        quiet = not progress or missing < _CHUNK // 4  # about a second: no bar for that
-        with progress_bar(missing, f"rendering {style}", unit=" faces", quiet=quiet) as bar:
-            for number, (file, want) in enumerate(zip(files, wanted, strict=True)):
-                have = len(chunks[number]["images"])
-                if have >= want:
-                    continue
+    missing = [range(len(chunk["images"]), want) for chunk, want in zip(chunks, wanted, strict=True)]
+    total = sum(map(len, missing))
+    if total:
+        quiet = not progress or total < _CHUNK // 4  # about a second: no bar for that
+        with progress_bar(total, f"rendering {style}", unit=" faces", quiet=quiet) as bar:
+            for number, file in enumerate(files):
                 faces = []
-                for i in range(number * _CHUNK + have, number * _CHUNK + want):
-                    faces.append(renderer(i))
+                for i in missing[number]:
+                    faces.append(renderer(number * _CHUNK + i))
                     bar.update()
-                chunks[number] = _append(chunks[number], faces, renderer)
-                _save(file, chunks[number])
+                if faces:
+                    chunks[number] = _append(chunks[number], faces)
+                    _save(file, chunks[number])
     merged = {
         key: np.concatenate([chunk[key][:want] for chunk, want in zip(chunks, wanted, strict=True)])
         for key in ("images", *renderer.columns)
@@ -121,7 +105,7 @@ def avatars(
 
 
 class _Renderer:
-    """Draws face i of one sequence: called with i, gives (uint8 (size, size, 3), its attributes)."""
+    """Draws face i of one sequence: called with i, gives its "images", uint8 (size, size, 3), and its attributes."""
 
     def __init__(self, style: str, size: int, seed: int) -> None:
         try:
@@ -146,30 +130,23 @@ class _Renderer:
 
     def fingerprint(self) -> str:
         """Changes whenever another version of a library or style could draw other pixels."""
-        versions = [importlib.metadata.version(name) for name in _DISTRIBUTIONS]
+        versions = [
+            importlib.metadata.version(name) for name in ("dicebear-core", "dicebear-styles", "resvg-py")
+        ]
         text = json.dumps([*versions, hashlib.sha256(self.definition).hexdigest()])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def __call__(self, i: int) -> tuple[np.ndarray, dict[str, str]]:
-        from PIL import Image
-
+    def __call__(self, i: int) -> dict[str, Any]:
         avatar = self._avatar(self._make_style(), {"seed": f"{self._seed}-{i}"})
         # Without system fonts and with a fixed background the pixels depend on nothing outside.
-        png = self._rasterise(
-            svg_string=avatar.to_string(),
-            width=self._size,
-            height=self._size,
-            skip_system_fonts=True,
-            background="white",
-        )
-        with Image.open(io.BytesIO(png)) as image:
-            pixels = np.asarray(image.convert("RGB"))  # (size, size, 3)
+        square = {"width": self._size, "height": self._size, "background": "white"}
+        png = self._rasterise(svg_string=avatar.to_string(), skip_system_fonts=True, **square)
         options = avatar.to_json()["options"]
         row = {column: _text(options.get(key)) for column, key in self._options.items()}
         if self._derives_glasses:
             worn = [value for value in row.values() if "glasses" in value.lower()]
             row["glasses"] = worn[0].rstrip("0123456789") if worn else "none"
-        return pixels, row
+        return {"images": decoded(png), **row}
 
     def empty(self) -> dict[str, np.ndarray]:
         """A chunk of no faces."""
@@ -180,8 +157,8 @@ class _Renderer:
 def _varying(definition: dict[str, Any]) -> tuple[dict[str, str], bool]:
     """Column -> name among the resolved options, for all that differs between faces of a style.
 
-    Read from the definition and not from the faces, so that the columns do not depend on n. The second value
-    tells whether glasses are worn as a variant of another part, so that a column of their own is to be derived.
+    Read from the definition, so that the columns do not depend on n. The second value tells whether glasses are worn
+    as a variant of another part, so that a column of their own is to be derived.
     """
     columns: dict[str, str] = {}
     glasses = False
@@ -207,18 +184,9 @@ def _text(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _append(
-    chunk: dict[str, np.ndarray], faces: list[tuple[np.ndarray, dict[str, str]]], renderer: _Renderer
-) -> dict[str, np.ndarray]:
-    images = np.concatenate([chunk["images"], np.stack([pixels for pixels, _ in faces])])
-    rows = [row for _, row in faces]
-    return {
-        "images": images,
-        **{
-            column: np.concatenate([chunk[column], np.array([row[column] for row in rows])])
-            for column in renderer.columns
-        },
-    }
+def _append(chunk: dict[str, np.ndarray], faces: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    new = {key: np.array([face[key] for face in faces]) for key in chunk}
+    return {key: np.concatenate([column, new[key]]) for key, column in chunk.items()}
 
 
 def _load(file: Path, renderer: _Renderer) -> dict[str, np.ndarray]:
@@ -227,9 +195,8 @@ def _load(file: Path, renderer: _Renderer) -> dict[str, np.ndarray]:
     if chunk is None or set(chunk) != set(empty):
         return empty
     images = chunk["images"]
-    if images.dtype != np.uint8 or images.shape[1:] != empty["images"].shape[1:]:
-        return empty
-    return chunk if all(len(column) == len(images) for column in chunk.values()) else empty
+    fits = images.dtype == np.uint8 and images.shape[1:] == empty["images"].shape[1:]
+    return chunk if fits and all(len(column) == len(images) for column in chunk.values()) else empty
 
 
 def _save(file: Path, chunk: dict[str, np.ndarray]) -> None:

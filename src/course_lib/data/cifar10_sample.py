@@ -1,20 +1,16 @@
 """The first 500 test images of CIFAR-10, offline: enough to look at, to compress, to measure a metric with.
 
 A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", technical report, University of Toronto,
-2009. The whole data set is `course_lib.data.cifar10`, a download. The sample is not selected: it is the beginning
-of the test set in its stored order, one mosaic of 20 rows of 25 images, so that the PNG can be looked at as well.
+2009. The whole data set is `course_lib.data.cifar10`, a download. The sample is the unselected beginning of the
+test set, stored as one mosaic of 20 rows of 25 images.
 """
 
-from __future__ import annotations
-
-import io
 import json
 
-import numpy as np
 import torch
 
 from course_lib.data.files import DataFileError, read_verified
-from course_lib.data.images import from_uint8
+from course_lib.data.images import decoded, from_uint8
 from course_lib.precision import course_defaults
 
 _FILE = "images/cifar10_test_500"
@@ -25,18 +21,14 @@ _ROWS, _COLUMNS, _SIDE = 20, 25, 32
 def cifar10_sample() -> tuple[torch.Tensor, torch.Tensor]:
     """The first 500 test images of CIFAR-10 and their labels, in the stored order.
 
+    Raises DataFileError: a data file is missing, truncated or altered; says which and how to restore it.
+
     Returns:
         x: float32 (500, 3, 32, 32) in [-1, 1], red first.
         y: int64 (500,), 0 .. 9: airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck. Unselected,
             so the classes are not equally frequent: 40 to 57 images each.
-
-    Raises:
-        DataFileError: a data file is missing, truncated or altered; says which and how to restore it.
     """
-    from PIL import Image
-
-    with Image.open(io.BytesIO(read_verified(f"{_FILE}.png"))) as image:
-        mosaic = np.asarray(image.convert("RGB"))  # (640, 800, 3)
+    mosaic = decoded(read_verified(f"{_FILE}.png"))  # (640, 800, 3)
     labels = json.loads(read_verified(f"{_FILE}.json"))["labels"]
     # The checksum vouches for the bytes; this guards against a wrong file listed with its right checksum.
     if mosaic.shape != (_ROWS * _SIDE, _COLUMNS * _SIDE, 3) or len(labels) != _ROWS * _COLUMNS:

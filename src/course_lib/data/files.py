@@ -1,11 +1,8 @@
 """Where the course's files live, and how they are read and written without ever trusting a broken one.
 
-Two folders: `data_folder()`, the repository's own `data/`, read-only in spirit and listed with a sha256 per
-file in `data/README.md`; and `cache_folder()`, for what can be made or downloaded again. The table in
-`data/README.md` is the single source of truth: the reader sees the same numbers as the code checks.
+`data_folder()` is the repository's own `data/`, whose `README.md` has the table of sha256 checksums that are compared;
+`cache_folder()` is for what can be made or downloaded again.
 """
-
-from __future__ import annotations
 
 import contextlib
 import getpass
@@ -23,13 +20,15 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_SOURCE = Path(__file__).resolve().parents[3]  # the clone, if the library runs from one
+_CLONE = "Clone the whole repository and install from the clone (pip install -e .)"
 _HASH_CELL = re.compile(r"`([0-9a-f]{64})`")
 _PATH_CELL = re.compile(r"`([^`|]+)`")
 
-# Files whose hash was found right in this process, by (path, mtime, size, sha256): a second read skips the hash.
-_verified: set[tuple[str, int, int, str]] = set()
-# The temporary folder that stands in for a cache folder that cannot be written, so that it is made once.
-_stand_ins: dict[Path, Path] = {}
+_verified: set[tuple[str, int, int, str]] = (
+    set()
+)  # (path, mtime, size, sha256) of files whose hash was found right
+_stand_ins: dict[Path, Path] = {}  # cache folder that cannot be written -> the temporary one in its place
 
 
 class DataFileError(OSError):
@@ -39,34 +38,29 @@ class DataFileError(OSError):
 def repository_folder() -> Path:
     """The clone that holds the course's book: around the library's source, else around the folder of COURSE_DATA.
 
-    Raises:
-        DataFileError: there is none, as when course_lib was installed without its repository.
+    Raises DataFileError: there is none, as when course_lib was installed without its repository.
     """
-    source = Path(__file__).resolve().parents[3]
-    named = os.environ.get("COURSE_DATA")
-    for folder in (source, *([Path(named).expanduser().parent] if named else [])):
+    folders = [_SOURCE]
+    if named := os.environ.get("COURSE_DATA"):
+        folders.append(Path(named).expanduser().parent)
+    for folder in folders:
         if (folder / "book").is_dir():
             return folder
     raise DataFileError(
-        f"the course's repository was not found: expected it around the library's source, found no book in {source}. "
-        "Clone the whole repository and install from the clone (pip install -e .)"
+        "the course's repository was not found: expected it around the library's source, "
+        f"found no book in {_SOURCE}. {_CLONE}"
     )
 
 
 def data_folder() -> Path:
-    """The repository's `data/` folder, or the folder named by the environment variable COURSE_DATA.
-
-    Raises:
-        DataFileError: there is none, as when course_lib was installed without its repository.
-    """
+    """The repository's `data/` folder, or that named by the variable COURSE_DATA. Raises DataFileError if absent."""
     named = os.environ.get("COURSE_DATA")
-    folder = Path(named).expanduser() if named else Path(__file__).resolve().parents[3] / "data"
+    folder = Path(named).expanduser() if named else _SOURCE / "data"
     if not (folder / "README.md").is_file():
         where = "COURSE_DATA names" if named else "beside the library's source, expected"
         raise DataFileError(
             f"the course's data folder was not found: {where} {folder}, which has no README.md. "
-            "Clone the whole repository and install from the clone (pip install -e .), "
-            "or set COURSE_DATA to the clone's data folder"
+            f"{_CLONE}, or set COURSE_DATA to the clone's data folder"
         )
     return folder
 
@@ -74,39 +68,30 @@ def data_folder() -> Path:
 def checksums() -> dict[str, str]:
     """The table of data/README.md: path relative to the data folder -> sha256 in hexadecimal.
 
-    A row counts if its first cell is a path in backticks and one of the others a 64-digit hexadecimal number
-    in backticks.
-
-    Raises:
-        DataFileError: the same path is listed twice with different checksums.
+    A row has a path in backticks in its first cell and 64 hexadecimal digits in backticks in another.
+    Raises DataFileError: the same path is listed twice with different checksums.
     """
     readme = data_folder() / "README.md"
     table: dict[str, str] = {}
     for line in readme.read_text(encoding="utf-8").splitlines():
-        row = _parse_row(line)
-        if row is None:
-            continue
-        path, digest = row
-        if table.setdefault(path, digest) != digest:
-            raise DataFileError(
-                f"{readme} lists {path} twice, with sha256 {table[path]} and {digest}; delete the wrong row"
-            )
+        if row := _parse_row(line):
+            path, digest = row
+            if table.setdefault(path, digest) != digest:
+                raise DataFileError(
+                    f"{readme} lists {path} twice, with sha256 {table[path]} and {digest}; delete the wrong row"
+                )
     return table
 
 
 def read_verified(relative_path: str) -> bytes:
     """The bytes of a file of the data folder, given only if its sha256 is the one in data/README.md.
 
-    Each file is hashed once per process, and again if its size or modification time changed.
-
-    Args:
-        relative_path: path below the data folder with forward slashes, as in "images/coffee.png".
+    `relative_path` has forward slashes, as in "images/coffee.png". A file is hashed once per process, and again if its
+    size or modification time changed.
 
     Raises:
-        TypeError: not a string.
-        ValueError: an absolute path, or one that leaves the data folder.
-        DataFileError: the file is not in the table, missing, truncated or altered; the message names the
-            file, the expected and the found sha256, and the command that restores it.
+        TypeError, ValueError: not a string, an absolute path, or one that leaves the data folder.
+        DataFileError: not in the table, missing, truncated or altered; says both sha256 and how to restore the file.
     """
     path = data_folder() / _inside(relative_path)
     expected = checksums().get(relative_path)
@@ -118,12 +103,11 @@ def read_verified(relative_path: str) -> bytes:
     restore = f"restore it with: git checkout -- data/{relative_path}  (or clone the repository again)"
     try:
         with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            content = file.read()
+            changed, content = os.fstat(file.fileno()).st_mtime_ns, file.read()
     except OSError as error:
         reason = "the file is missing" if isinstance(error, FileNotFoundError) else str(error)
         raise DataFileError(f"{path}: expected sha256 {expected}, found none: {reason}; {restore}") from error
-    key = (str(path), status.st_mtime_ns, len(content), expected)
+    key = (str(path), changed, len(content), expected)
     if key not in _verified:
         found = hashlib.sha256(content).hexdigest()
         if found != expected:
@@ -138,11 +122,7 @@ def read_verified(relative_path: str) -> bytes:
 def record_checksum(relative_path: str, *, origin: str, licence: str) -> str:
     """Lists a file of the data folder in data/README.md, or updates its row, and returns its sha256.
 
-    For those who make data files (a new checkpoint, say); what only reads data never calls it.
-
-    Raises:
-        TypeError, ValueError: as `read_verified`; also an origin or licence that would break the table.
-        DataFileError: the file does not exist.
+    Raises as `read_verified`, and TypeError or ValueError for an origin or licence that would break the table.
     """
     for name, text in (("origin", origin), ("licence", licence)):
         if not isinstance(text, str):
@@ -158,19 +138,14 @@ def record_checksum(relative_path: str, *, origin: str, licence: str) -> str:
     readme = data_folder() / "README.md"
     with _one_at_a_time(readme):  # else of two that read the table at once, one would lose its row
         lines = readme.read_text(encoding="utf-8").splitlines()
-        rows = [number for number, line in enumerate(lines) if _parse_row(line) is not None]
-        same = [number for number in rows if (_parse_row(lines[number]) or ("",))[0] == relative_path]
+        paths = {number: row[0] for number, line in enumerate(lines) if (row := _parse_row(line))}
+        same = [number for number, path in paths.items() if path == relative_path]
         if same:
             lines[same[0]] = new
-        elif rows:
-            lines.insert(rows[-1] + 1, new)
+        elif paths:
+            lines.insert(max(paths) + 1, new)
         else:
-            lines += [
-                "",
-                "| file | origin | licence | sha256 | bytes |",
-                "|---|---|---|---|---|",
-                new,
-            ]
+            lines += ["", "| file | origin | licence | sha256 | bytes |", "|---|---|---|---|---|", new]
         write_atomically(readme, ("\n".join(lines) + "\n").encode())
     return digest
 
@@ -183,25 +158,17 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
         return
     name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
     # not beside the file: the folder of the data should show nothing but the data
-    with open(
-        Path(tempfile.gettempdir()) / f"generative-modelling-course-{name}.lock", "a", encoding="ascii"
-    ) as file:
+    lock = Path(tempfile.gettempdir()) / f"generative-modelling-course-{name}.lock"
+    with lock.open("a", encoding="ascii") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Writes `content` so that a reader sees the old file or the whole new one, never a part.
+    """Writes `content` so that a reader sees the old file or the whole new one, never a part; returns the path.
 
-    The bytes go to a temporary name in the same folder (made if absent), are flushed to the disk, and take
-    the final name in one step. If anything fails the temporary file is removed and the old one stays.
-
-    Returns:
-        the path written.
-
-    Raises:
-        TypeError: `content` is not bytes-like, or `path` not a path.
-        OSError: the folder cannot be written, or the disk is full; names the file, and the old one is intact.
+    The bytes go to a temporary name in the same folder (made if absent), which takes the final name in one step.
+    Raises TypeError for a wrong argument, OSError if the folder cannot be written or the disk is full.
     """
     if not isinstance(content, (bytes, bytearray, memoryview)):
         raise TypeError(f"content must be bytes; received {type(content).__name__}")
@@ -220,45 +187,33 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
     except BaseException as error:  # an interrupt (Ctrl-C, kernel stopped) must clean up too
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(
-            error, OSError
-        ):  # of a full disk the system says neither which, nor what could not be written
-            raise OSError(
-                error.errno,
-                f"{error.strerror or error}: {len(content):,} bytes could not be written, what was there is intact; "
-                "make room, or choose another folder",
-                str(target),
-            ) from error
-        raise
+        if not isinstance(error, OSError):
+            raise
+        what = f"{len(content):,} bytes could not be written, what was there is intact"
+        message = f"{error.strerror or error}: {what}; make room, or choose another folder"
+        raise OSError(error.errno, message, str(target)) from error
     return target
 
 
 def require_writable(folder: Path, why: str) -> None:
-    """Find out now, and not at the end of a long run, that a folder (made if absent) cannot be written.
-
-    Raises:
-        PermissionError: says which, `why` it is needed, and the system's reason.
-    """
+    """Raises PermissionError now, not after a long run, if `folder` (made if absent) cannot be written; says `why`."""
     if problem := _why_not_writable(folder):
-        raise PermissionError(
-            f"expected to be able to write {why} to {folder}, found that I cannot: {problem}"
-        )
+        what = f"expected to be able to write {why} to {folder}"
+        raise PermissionError(f"{what}, found that I cannot: {problem}")
 
 
 def cache_folder() -> Path:
     """A writable folder for what can be rendered or downloaded again; made if absent.
 
-    The environment variable COURSE_CACHE names it; else it is ~/.cache/generative-modelling-course. If it
-    cannot be written, a folder among the system's temporary ones stands in for it, with one warning: the same one for
-    every process of a user, so that an interrupted training can be resumed.
+    The environment variable COURSE_CACHE names it; else it is ~/.cache/generative-modelling-course. If it cannot be
+    written, a temporary folder stands in for it, with one warning: the same one for every process of a user.
     """
     named = os.environ.get("COURSE_CACHE")
     try:
         wanted = Path(named).expanduser() if named else Path.home() / ".cache" / "generative-modelling-course"
     except RuntimeError:  # an account without a home folder
         wanted = Path(os.sep) / ".cache" / "generative-modelling-course"
-    problem = _why_not_writable(wanted)
-    if problem is None:
+    if (problem := _why_not_writable(wanted)) is None:
         return wanted
     if wanted not in _stand_ins or not _stand_ins[wanted].is_dir():
         _stand_ins[wanted] = _stand_in()

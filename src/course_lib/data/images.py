@@ -4,21 +4,17 @@ An image batch is a float32 tensor (N, C, H, W) with values in [-1, 1]: -1 is bl
 fully lit colour channel). The symmetric range is that of tanh, in which most generators of the course end.
 """
 
-from __future__ import annotations
+import io
 
 import numpy as np
 import torch
 
 
 def from_uint8(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
-    """Bytes as files store them -> images as the course uses them.
+    """Bytes as files store them, channels last -> images as the course uses them.
 
-    Args:
-        pixels: uint8, channels last: (N, H, W) for grey images or (N, H, W, C) with C = 1 or 3;
-            values 0..255.
-
-    Returns:
-        float32 (N, C, H, W) in [-1, 1], a copy; 0 maps to exactly -1 and 255 to exactly +1.
+    `pixels` are uint8 (N, H, W) for grey images or (N, H, W, C) with C = 1 or 3, values 0..255. Returns a copy,
+    float32 (N, C, H, W) in [-1, 1]; 0 maps to exactly -1 and 255 to exactly +1.
 
     Raises:
         TypeError: not an array or tensor, or not uint8.
@@ -49,15 +45,10 @@ def from_uint8(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
 
 
 def to_uint8(x: torch.Tensor) -> np.ndarray:
-    """Images -> bytes, channels last, to be saved or drawn; the inverse of `from_uint8` on its range.
+    """Images (N, C, H, W), C = 1 or 3, on any device -> bytes, channels last; the inverse of `from_uint8`.
 
-    Values outside [-1, 1] (a linear decoder's, say) are clipped, as any screen would.
-
-    Args:
-        x: floating-point (N, C, H, W), C = 1 or 3, on any device.
-
-    Returns:
-        uint8 array (N, H, W) if C = 1, else (N, H, W, 3); values rounded to the nearest byte.
+    Returns a uint8 array (N, H, W) if C = 1, else (N, H, W, 3): values outside [-1, 1] (a linear decoder's, say)
+    are clipped, as any screen would, and the others rounded to the nearest byte.
 
     Raises:
         TypeError: not a floating-point tensor.
@@ -66,12 +57,19 @@ def to_uint8(x: torch.Tensor) -> np.ndarray:
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         received = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
         raise TypeError(f"x must be a floating-point tensor with values in [-1, 1]; received {received}")
-    if x.dim() != 4 or x.shape[1] not in (1, 3) or x.numel() == 0:
-        raise ValueError(
-            f"x must be non-empty, (N, C, H, W) with C = 1 or 3; received shape {tuple(x.shape)}"
-        )
+    shape = tuple(x.shape)
+    if len(shape) != 4 or shape[1] not in (1, 3) or 0 in shape:
+        raise ValueError(f"x must be non-empty, (N, C, H, W) with C = 1 or 3; received shape {shape}")
     if torch.isnan(x).any():
         raise ValueError("x must be numbers in [-1, 1]; received NaN (did the training diverge?)")
     scaled = (x.detach().to("cpu", torch.float32) + 1.0).mul_(127.5).clamp_(0.0, 255.0)  # (N, C, H, W)
     pixels = scaled.round_().to(torch.uint8).movedim(1, 3)  # (N, H, W, C)
-    return (pixels.squeeze(3) if x.shape[1] == 1 else pixels).numpy()
+    return (pixels.squeeze(3) if shape[1] == 1 else pixels).numpy()
+
+
+def decoded(content: bytes) -> np.ndarray:
+    """The picture in the bytes of an image file: uint8 (H, W, 3), red first."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image.convert("RGB"))

@@ -1,16 +1,16 @@
-"""Larger data sets, downloaded when asked for: Fashion-MNIST, CIFAR-10, CelebA.
+"""Larger data sets, which torchvision downloads into the cache folder when asked for: Fashion-MNIST, CIFAR-10, CelebA.
 
-Addresses and checksums of Fashion-MNIST and CelebA are torchvision's, and torchvision downloads all three into
-the cache folder. The archives of Fashion-MNIST and CIFAR-10 are compared with their published md5 at every call,
-not only after the download, and are parsed here without unpacking. CIFAR-10 is read from the authors' binary
-version, since the usual "python version" is a set of pickles, and the course loads none.
+The archives of the first two are compared with their published md5 at every call and parsed without unpacking.
+CIFAR-10 is the authors' binary version, since the usual "python version" is a set of pickles: the course loads none.
+
+All raise TypeError or ValueError for a wrong argument; DownloadError, which says what to do, if offline or if the
+download failed its checksum (for CelebA: gdown missing, or the host's daily quota used up); and DataFileError if what
+was downloaded is not what its name says or cannot be read.
 """
 
-from __future__ import annotations
-
-import gzip
+import contextlib
 import tarfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,13 @@ import torch
 from course_lib.checks import choice, whole
 from course_lib.data.files import DataFileError, cache_folder
 from course_lib.data.images import from_uint8
-from course_lib.data.mnist import parse_idx
+from course_lib.data.mnist import PREFIX, unzip_idx
 from course_lib.data.sealed import load_sealed, save_sealed
 from course_lib.precision import course_defaults
 from course_lib.progress import progress
 
 _CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 _CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # stated beside the archive on the authors' page
-_CELEBA_SPLITS = {"train": "train", "valid": "valid", "test": "test"}
 
 
 class DownloadError(ConnectionError):
@@ -36,21 +35,13 @@ class DownloadError(ConnectionError):
 
 @course_defaults()
 def fashion_mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
-    """Fashion-MNIST: 60,000 + 10,000 grey images of clothes (Xiao, Rasul, Vollgraf 2017). 30 MB to download.
-
-    Args:
-        split: "train" or "test".
+    """Fashion-MNIST: 60,000 ("train") + 10,000 ("test") images of clothes (Xiao et al. 2017). 30 MB to download.
 
     Returns:
         x: float32 (N, 1, 28, 28) in [-1, 1].
         y: int64 (N,), 0 .. 9: T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot.
-
-    Raises:
-        TypeError, ValueError: another split.
-        DownloadError: offline, or the download failed its checksum; says what to do.
-        DataFileError: the downloaded file is not what its name says.
     """
-    prefix = {"train": "train", "test": "t10k"}[choice("split", split, ("train", "test"))]
+    prefix = PREFIX[choice("split", split, PREFIX)]
     from torchvision.datasets import FashionMNIST
 
     md5 = dict(FashionMNIST.resources)
@@ -58,35 +49,21 @@ def fashion_mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     for name in (f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz"):
         url = FashionMNIST.mirrors[0] + name
         path = _fetch(url, cache_folder() / "fashion-mnist" / name, md5[name], "Fashion-MNIST")
-        try:
-            arrays.append(parse_idx(gzip.decompress(path.read_bytes())))
-        except (EOFError, OSError, ValueError) as error:
-            raise DataFileError(
-                f"{path} is not a gzipped IDX file: {error}; delete it and try again"
-            ) from error
+        arrays.append(unzip_idx(path.read_bytes(), str(path), "; delete it and try again"))
     images, labels = arrays
     if images.shape[1:] != (28, 28) or labels.shape != images.shape[:1]:
-        raise DataFileError(
-            f"Fashion-MNIST: expected shapes (N, 28, 28) and (N,), found {images.shape} and {labels.shape}"
-        )
+        found = f"found {images.shape} and {labels.shape}"
+        raise DataFileError(f"Fashion-MNIST: expected shapes (N, 28, 28) and (N,), {found}")
     return from_uint8(images), torch.from_numpy(labels.astype(np.int64))
 
 
 @course_defaults()
 def cifar10(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
-    """CIFAR-10: 50,000 + 10,000 colour photographs (Krizhevsky 2009). 170 MB to download.
-
-    Args:
-        split: "train" or "test".
+    """CIFAR-10: 50,000 ("train") + 10,000 ("test") colour photographs (Krizhevsky 2009). 170 MB to download.
 
     Returns:
         x: float32 (N, 3, 32, 32) in [-1, 1], red first.
         y: int64 (N,), 0 .. 9: airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck.
-
-    Raises:
-        TypeError, ValueError: another split.
-        DownloadError: offline, or the download failed its checksum; says what to do.
-        DataFileError: the downloaded archive is not what its name says.
     """
     names = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
     wanted = names[choice("split", split, names)]
@@ -100,9 +77,8 @@ def cifar10(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
                     found[Path(member.name).name] = content.read()
         records = [_cifar10_records(found[name]) for name in wanted]
     except (EOFError, KeyError, OSError, ValueError, tarfile.TarError) as error:
-        raise DataFileError(
-            f"{path} is not CIFAR-10's binary archive: {error!r}; delete it and try again"
-        ) from error
+        what = f"{path} is not CIFAR-10's binary archive"
+        raise DataFileError(f"{what}: {error!r}; delete it and try again") from error
     rows = np.concatenate(records)  # (N, 3073): one byte for the class, then the red, green and blue planes
     pixels = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # (N, 32, 32, 3)
     return from_uint8(pixels), torch.from_numpy(rows[:, 0].astype(np.int64))
@@ -114,9 +90,9 @@ def celeba(
 ) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
     """CelebA: photographs of celebrities' faces with 40 attributes (Liu et al. 2015). 1.4 GB to download.
 
-    For non-commercial research only, says its licence; so nothing of it is in the repository. Needs the package
-    gdown for the download. Faces are cropped to the central 178 x 178 pixels of the aligned images and resized
-    once (bilinear, antialiased); the result is cached.
+    For non-commercial research only, so nothing of it is in the repository. Needs the package gdown for the download.
+    Faces are cropped to the central 178 x 178 pixels of the aligned images and resized once (bilinear, antialiased);
+    the result is cached.
 
     Args:
         split: "train" (162,770 images), "valid" (19,867) or "test" (19,962).
@@ -126,13 +102,8 @@ def celeba(
     Returns:
         x: float32 (N, 3, size, size) in [-1, 1].
         attributes: name -> bool array (N,), "Smiling", "Eyeglasses" ...
-
-    Raises:
-        TypeError, ValueError: an argument of the wrong type or out of range.
-        DownloadError: offline, gdown missing, or the host's daily quota is used up; says what to do.
-        DataFileError: a downloaded image cannot be read.
     """
-    split = _CELEBA_SPLITS[choice("split", split, _CELEBA_SPLITS)]
+    split = choice("split", split, ("train", "valid", "test"))
     size = whole("size", size, at_least=8, at_most=178)
     n = None if n is None else whole("n", n)
     root = cache_folder()
@@ -141,11 +112,8 @@ def celeba(
     if arrays is None or "images" not in arrays:
         from torchvision.datasets import CelebA
 
-        dataset = _downloaded(
-            lambda: CelebA(str(root), split=split, target_type="attr", download=True),
-            "CelebA",
-            root / "celeba",
-        )
+        with _explained("CelebA", root / "celeba"):
+            dataset = CelebA(str(root), split=split, target_type="attr", download=True)
         arrays = _celeba_arrays(dataset, size, len(dataset) if n is None else min(n, len(dataset)))
         save_sealed(sealed, arrays)
     return from_uint8(arrays.pop("images")), arrays
@@ -165,10 +133,8 @@ def _celeba_arrays(dataset: Any, size: int, n: int) -> dict[str, np.ndarray]:
                 square = image.crop((left, top, left + 178, top + 178)).convert("RGB")
                 images[i] = np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
             except OSError as error:
-                raise DataFileError(
-                    f"image {i} of CelebA cannot be read: {error}; "
-                    f"delete {cache_folder() / 'celeba'} and try again"
-                ) from error
+                advice = f"delete {cache_folder() / 'celeba'} and try again"
+                raise DataFileError(f"image {i} of CelebA cannot be read: {error}; {advice}") from error
             flags[i] = attributes.numpy() != 0
             bar.update()
     # torchvision splits the header line at spaces, which leaves an empty name at its end
@@ -190,17 +156,17 @@ def _fetch(url: str, path: Path, md5: str, title: str) -> Path:
     """`path`, with the content at `url`; torchvision compares the md5 and downloads only if it differs."""
     from torchvision.datasets.utils import download_url
 
-    where = f"{path}, md5 {md5}"
-    _downloaded(lambda: download_url(url, str(path.parent), path.name, md5), title, where, url)
+    with _explained(title, f"{path}, md5 {md5}", f" from {url}"):
+        download_url(url, str(path.parent), path.name, md5)
     return path
 
 
-def _downloaded(action: Callable[[], Any], title: str, where: object, url: str | None = None) -> Any:
-    """What `action` returns; a failure becomes one error that says what to do."""
+@contextlib.contextmanager
+def _explained(title: str, where: object, source: str = "") -> Iterator[None]:
+    """A failure to download within the ``with`` block becomes one error that says what to do."""
     try:
-        return action()
+        yield
     except (ImportError, OSError, RuntimeError) as error:
-        source = f" from {url}" if url else ""
         hint = " Its download needs one more package: pip install gdown." if "gdown" in str(error) else ""
         raise DownloadError(
             f"{title} is not part of the repository and could not be downloaded{source}: {error}.{hint} "

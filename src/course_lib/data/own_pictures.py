@@ -1,10 +1,4 @@
-"""The reader's own pictures: a folder of files of any size and kind becomes a data set like the course's own.
-
-What differs between files and has nothing to do with what they show is settled here, once: the way a camera was
-held, transparency, kinds of colour, sizes. Nothing is left out in silence but what no one put there to be seen.
-"""
-
-from __future__ import annotations
+"""The reader's own pictures: a folder of files of any size and kind becomes a data set like the course's own."""
 
 import os
 import unicodedata
@@ -16,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_lib.checks import real, whole
+from course_lib.checks import flag, real, whole
 from course_lib.data.images import from_uint8
 from course_lib.precision import course_defaults
 from course_lib.progress import progress as progress_bar
@@ -42,24 +36,20 @@ def pictures(
 
     Reads JPEG, PNG, WebP, BMP, GIF and TIFF, the first picture where a file has several; colour profiles are ignored.
     Pictures are turned as their camera was held, transparent parts become white, and resizing is antialiased
-    (Lanczos). The order is that of the files' names, the same on every system. Hidden files and those that file
-    managers write are passed over; a warning names what else is left out, other kinds of files and links to folders.
+    (Lanczos). The order is that of the files' names. Hidden files and those that file managers write are passed over;
+    a warning names what else is left out, other kinds of files and links to folders.
 
-    How many are enough? A GAN trained from scratch on a few hundred pictures tends to memorise them; some
-    thousands of one kind are a start. Where left and right may be swapped, ``torch.cat([x, x.flip(3)])`` doubles them.
-    Pictures in sub-folders, one for each class, have their labels in their names: ``file.split("/")[0]``.
+    Where left and right may be swapped, ``torch.cat([x, x.flip(3)])`` doubles them. Pictures in sub-folders, one for
+    each class, have their labels in their names: ``file.split("/")[0]``.
 
     Args:
         folder: where the pictures are; "~" stands for the home folder.
         size: width and height wanted, in pixels.
         colour: False turns them into grey images.
-        crop: True keeps the square in the middle of each picture; False keeps the whole picture and fills up to
-            a square with white, as suits drawings and logos.
-        skip_broken: True leaves out files that cannot be read, with a warning that names them, instead of
-            raising ValueError.
+        crop: True keeps the square in the middle; False keeps the whole picture and fills up with white.
+        skip_broken: True leaves out files that cannot be read, with a warning, instead of raising ValueError.
         limit_gb: refuse what would take more memory than this (10^9 bytes), before reading it: the set, 4 * N * C *
             size**2 bytes, and beside it the largest picture while it is decoded, about 8 bytes for each of its pixels.
-            A kernel that runs out of memory ends without a word.
         progress: show a bar while reading 100 files or more.
 
     Returns:
@@ -67,27 +57,20 @@ def pictures(
         files: the N paths below `folder`, with forward slashes: row i of x shows files[i].
 
     Raises:
-        TypeError, ValueError: an argument of the wrong type or out of range.
+        TypeError, ValueError: a wrong argument, no pictures, files that cannot be read (all are named), or too many.
         FileNotFoundError, NotADirectoryError, PermissionError: there is no such folder, or it cannot be read.
-        ValueError: no pictures in it, files that cannot be read (all are named), or more than `limit_gb`.
     """
     if not isinstance(folder, (str, os.PathLike)):
         raise TypeError(f"folder must be a string or a Path; received {type(folder).__name__}")
     size, limit = whole("size", size), real("limit_gb", limit_gb, positive=True)
-    for name, flag in (
-        ("colour", colour),
-        ("crop", crop),
-        ("skip_broken", skip_broken),
-        ("progress", progress),
-    ):
-        if not isinstance(flag, bool):
-            raise TypeError(f"{name} must be True or False; received {flag!r}")
+    flags = {"colour": colour, "crop": crop, "skip_broken": skip_broken, "progress": progress}
+    for name, value in flags.items():
+        flag(name, value)
     root = Path(folder).expanduser().absolute()
     files, others = _listed(root)
     for names, advice in others.items():
-        warnings.warn(
-            f"{_count(len(names), 'file')} in {root} left out: {_some(names)}. {advice}", stacklevel=3
-        )
+        left_out = f"{_count(len(names), 'file')} in {root} left out"
+        warnings.warn(f"{left_out}: {_some(names)}. {advice}", stacklevel=3)
     need = 4 * len(files) * (3 if colour else 1) * size**2 / 1e9
     if need > limit:
         raise ValueError(
@@ -130,16 +113,12 @@ def pictures(
 
 
 def _listed(root: Path) -> tuple[list[str], dict[tuple[str, ...], str]]:
-    """Paths below `root` with forward slashes, sorted: the pictures by their suffix; the rest, with what to do.
-
-    What is neither a file nor a link to one is never opened: reading a pipe would wait for ever.
-    """
+    """Paths below `root` with forward slashes, sorted: the pictures by their suffix; the rest, with what to do."""
     if not root.exists():
         raise FileNotFoundError(f"folder: there is no {root}; check the name, or give the whole path")
     if not root.is_dir():
-        raise NotADirectoryError(
-            f"folder: {root} is a file; give the folder that holds the pictures (unpack an archive first)"
-        )
+        advice = "give the folder that holds the pictures (unpack an archive first)"
+        raise NotADirectoryError(f"folder: {root} is a file; {advice}")
 
     def stop(error: OSError) -> None:
         raise error  # os.walk would pass over a folder that cannot be read
@@ -153,9 +132,7 @@ def _listed(root: Path) -> tuple[list[str], dict[tuple[str, ...], str]]:
                 continue
             path = Path(place) / name
             known = path.suffix.lower() in _SUFFIXES
-            special = (
-                path.exists() and not path.is_file()
-            )  # a link to nothing is a picture that cannot be read
+            special = path.exists() and not path.is_file()  # but a link to nothing cannot be read
             which = "link" if name in links else "special" if special else "picture" if known else "kind"
             found[which].append(path.relative_to(root).as_posix())
     for names in found.values():
@@ -170,15 +147,12 @@ def _listed(root: Path) -> tuple[list[str], dict[tuple[str, ...], str]]:
     others = {tuple(found[which]): text for which, text in advice.items() if found[which]}
     if not found["picture"]:
         there = "; ".join(f"only {_some(names)}. {text}" for names, text in others.items()) or "nothing"
-        raise ValueError(
-            f"folder: expected pictures ({suffixes}) in {root} or its sub-folders, found {there}"
-        )
+        where = f"in {root} or its sub-folders"
+        raise ValueError(f"folder: expected pictures ({suffixes}) {where}, found {there}")
     return found["picture"], others
 
 
-def _square(
-    path: Path, size: int, colour: bool, crop: bool, limit: float
-) -> tuple[np.ndarray, tuple[int, int]]:
+def _square(path: Path, size: int, colour: bool, crop: bool, limit: float) -> tuple[Any, tuple[int, int]]:
     """One picture, uint8 (size, size, 3) or (size, size), and the width and height of the original.
 
     Refuses one that needs more than `limit` GB to be decoded: as it is, and as RGB or RGBA beside it.
@@ -191,8 +165,7 @@ def _square(
         opened = Image.open(path, formats=_FORMATS)
     with opened as image:
         original = image.size
-        # A JPEG file can be decoded at a half, a quarter or an eighth, which is six times faster and hardly to be
-        # told from the whole as long as four pixels or more make one.
+        # A JPEG file decoded at a half, a quarter or an eighth: six times faster and, with four pixels to one, as good.
         drafted = image.draft(None, (4 * size, 4 * size))
         if (need := 8 * image.width * image.height / 1e9) > limit:
             raise ValueError(
@@ -209,11 +182,14 @@ def _square(
     if crop:
         side = min(w, h)
         left, top = (w - side) / 2, (h - side) / 2
-        square = flat.resize((size, size), lanczos, box=(left, top, left + side, top + side))
-        return np.asarray(square if turn is None else square.transpose(turn)), original
-    shrunk = (max(1, round(w * size / max(w, h))), max(1, round(h * size / max(w, h))))
-    resized = flat.resize(shrunk, lanczos, box=(0, 0, w, h))
+        shape, box = (size, size), (left, top, left + side, top + side)
+    else:
+        shape = (max(1, round(w * size / max(w, h))), max(1, round(h * size / max(w, h))))
+        box = (0, 0, w, h)
+    resized = flat.resize(shape, lanczos, box=box)
     upright = resized if turn is None else resized.transpose(turn)
+    if crop:
+        return np.asarray(upright), original
     canvas = Image.new(flat.mode, (size, size), "white")
     canvas.paste(upright, ((size - upright.width) // 2, (size - upright.height) // 2))
     return np.asarray(canvas), original
@@ -227,16 +203,10 @@ def _turn(image: Any) -> Any:
         orientation = image.getexif().get(0x0112, 1)
     except Exception:  # Pillow again: the note on how the camera was held is damaged, the picture is not
         return None
-    turns = (
-        "FLIP_LEFT_RIGHT",
-        "ROTATE_180",
-        "FLIP_TOP_BOTTOM",
-        "TRANSPOSE",
-        "ROTATE_270",
-        "TRANSVERSE",
-        "ROTATE_90",
-    )
-    return Image.Transpose[turns[orientation - 2]] if orientation in range(2, 9) else None
+    to = Image.Transpose
+    turns = (to.FLIP_LEFT_RIGHT, to.ROTATE_180, to.FLIP_TOP_BOTTOM, to.TRANSPOSE)  # orientations 2, 3, 4, 5
+    turns += (to.ROTATE_270, to.TRANSVERSE, to.ROTATE_90)  # 6, 7, 8
+    return turns[orientation - 2] if orientation in range(2, 9) else None
 
 
 def _on_white(image: Any) -> Any:

@@ -2,9 +2,11 @@
 
 `ring` and `grid` are the mixtures of Gaussians on which mode collapse is usually shown (L. Metz et al.,
 "Unrolled generative adversarial networks", 2017); `two_moons` is scikit-learn's `make_moons` shape.
-"""
 
-from __future__ import annotations
+All draw n >= 1 points and give `points`, float32 (n, 2), and for each the index of the part that it came from,
+int64 (n,). `seed` is that of the draws; `std` and `noise` are standard deviations along each axis, >= 0. They raise
+TypeError or ValueError for an argument of the wrong type, out of range, NaN or infinite.
+"""
 
 import math
 
@@ -18,21 +20,9 @@ from course_lib.precision import course_defaults
 def ring(
     n: int, *, modes: int = 8, radius: float = 2.0, std: float = 0.02, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draws from an equal mixture of isotropic Gaussians on a circle about the origin.
+    """Draws from an equal mixture of `modes` isotropic Gaussians on a circle about the origin, `radius` > 0.
 
-    Args:
-        n: number of points, >= 1.
-        modes: number of Gaussians, >= 1.
-        radius: of the circle, > 0.
-        std: standard deviation of each Gaussian along each axis, >= 0.
-        seed: of the draws.
-
-    Returns:
-        points: float32 (n, 2).
-        mode: int64 (n,), the Gaussian that each point came from, an index into `ring_centres`.
-
-    Raises:
-        TypeError, ValueError: an argument of the wrong type, out of range, NaN or infinite.
+    Returns the points, float32 (n, 2), and the Gaussian of each, int64 (n,), an index into `ring_centres`.
     """
     return _mixture(n, ring_centres(modes=modes, radius=radius), std, seed)
 
@@ -43,40 +33,18 @@ def grid(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Draws from an equal mixture of side x side isotropic Gaussians on a square grid about the origin.
 
-    Args:
-        n: number of points, >= 1.
-        side: Gaussians along each axis, >= 1.
-        spacing: distance of neighbouring centres, > 0.
-        std: standard deviation of each Gaussian along each axis, >= 0.
-        seed: of the draws.
-
-    Returns:
-        points: float32 (n, 2).
-        mode: int64 (n,), the Gaussian that each point came from, an index into `grid_centres`.
-
-    Raises:
-        TypeError, ValueError: an argument of the wrong type, out of range, NaN or infinite.
+    `spacing` > 0 is the distance of neighbouring centres. Returns the points, float32 (n, 2), and the Gaussian of
+    each, int64 (n,), an index into `grid_centres`.
     """
     return _mixture(n, grid_centres(side=side, spacing=spacing), std, seed)
 
 
 @course_defaults()
 def two_moons(n: int, *, noise: float = 0.05, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draws from two interleaved half circles of radius 1, each with probability one half.
+    """Draws from two interleaved half circles of radius 1, each with probability one half, plus Gaussian noise.
 
     Moon 0 is the upper half of the circle about (0, 0), moon 1 the lower half of the circle about (1, 1/2).
-
-    Args:
-        n: number of points, >= 1.
-        noise: standard deviation, along each axis, of the Gaussian noise added, >= 0.
-        seed: of the draws.
-
-    Returns:
-        points: float32 (n, 2).
-        moon: int64 (n,), 0 or 1.
-
-    Raises:
-        TypeError, ValueError: an argument of the wrong type, out of range, NaN or infinite.
+    Returns the points, float32 (n, 2), and the moon of each, int64 (n,).
     """
     n, noise = whole("n", n), real("noise", noise)
     generator = torch.Generator().manual_seed(seed_number("seed", seed))

@@ -1,10 +1,7 @@
 """Cache files that carry their own checksum, so that a damaged one is made again and never believed.
 
-A sealed file is the sha256 of what follows (32 bytes), then an .npz archive. Arrays of objects are refused in
-both directions: no pickle is ever loaded.
+A sealed file is the sha256 of what follows (32 bytes), then an .npz archive; no pickle is ever written or loaded.
 """
-
-from __future__ import annotations
 
 import hashlib
 import io
@@ -39,8 +36,8 @@ def load_sealed(path: str | os.PathLike[str]) -> dict[str, np.ndarray] | None:
     """The arrays of a sealed file, or None if it is absent, unreadable, truncated or altered."""
     try:
         content = Path(path).read_bytes()
-        seal, payload = content[:32], content[32:]
-        if hashlib.sha256(payload).digest() != seal:
+        payload = content[32:]
+        if hashlib.sha256(payload).digest() != content[:32]:
             return None
         with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

@@ -1,13 +1,8 @@
-"""Discs: images whose degrees of freedom are known, one (`discs`) or four (`moving_discs`).
+"""Discs: images whose degrees of freedom are known, one (`discs`, "syn-circles") or four (`moving_discs`).
 
-Concentric discs ("syn-circles") have exactly one, their radius.
-
-Each of the 32 classes is a white disc of another diameter in the middle of a black 64 x 64 image, and all
-images of a class are identical. So the data set is one-dimensional although an image has 4,096 pixels, the L2
-distance of two images is a function of the two areas alone, and a perfect generator must hit 32 points.
+`discs` are concentric, and all images of one radius are identical: the data set is one-dimensional although an image
+has 4,096 pixels, and a perfect generator must hit 32 points.
 """
-
-from __future__ import annotations
 
 import torch
 
@@ -21,6 +16,8 @@ def discs(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Centred white discs on black.
 
+    Raises TypeError or ValueError: an argument that is not a whole number, or out of range.
+
     Args:
         n: how many images to draw, each with a radius chosen uniformly; None gives each radius once, from the
             smallest to the largest.
@@ -31,37 +28,29 @@ def discs(
     Returns:
         x: float32 (N, 1, size, size), each pixel -1 (black) or +1 (white); N is n, or n_radii if n is None.
         radius_index: int64 (N,), 0 .. n_radii - 1, an index into `disc_radii(size, n_radii)`.
-
-    Raises:
-        TypeError, ValueError: an argument that is not a whole number, or out of range.
     """
-    size, n_radii = _check(size, n_radii)
-    seed = seed_number("seed", seed)
+    radii = disc_radii(size, n_radii)  # checks both
+    size, n_radii = int(size), len(radii)
+    generator = torch.Generator().manual_seed(seed_number("seed", seed))
     if n is None:
         index = torch.arange(n_radii)
     else:
         n = whole("n", n)
         memory(f"{n:,} discs of {size} x {size}", 4 * n * size**2, "draw fewer, or smaller ones")
-        generator = torch.Generator().manual_seed(seed)
         index = torch.randint(n_radii, (n,), generator=generator)  # (N,)
     offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2  # (size,) pixel centres, 0 = middle
     distance = torch.sqrt(offset[:, None] ** 2 + offset[None, :] ** 2)  # (size, size)
-    white = distance < disc_radii(size, n_radii)[:, None, None]  # (n_radii, size, size)
+    white = distance < radii[:, None, None]  # (n_radii, size, size)
     templates = white.to(torch.float32).mul_(2.0).sub_(1.0).unsqueeze(1)  # (n_radii, 1, size, size)
     return templates[index], index
 
 
 @course_defaults()
 def disc_radii(size: int = 64, n_radii: int = 32) -> torch.Tensor:
-    """The radii that `discs` uses, in pixels: n_radii equal steps up to the half width.
-
-    Returns:
-        float64 (n_radii,), increasing, the last one size / 2.
-
-    Raises:
-        TypeError, ValueError: as `discs`.
-    """
-    size, n_radii = _check(size, n_radii)
+    """The radii of `discs` in pixels, n_radii equal steps up to size / 2: float64 (n_radii,). Raises as `discs`."""
+    size = whole("size", size, at_least=2)
+    # Steps of at least one pixel: along the middle row every ring then gains a pixel centre.
+    n_radii = whole("n_radii", n_radii, at_most=size // 2)
     return torch.arange(1, n_radii + 1, dtype=torch.float64) * (size / 2) / n_radii
 
 
@@ -74,8 +63,9 @@ def moving_discs(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Discs on black with four independent factors: column and row of the centre, radius, brightness.
 
-    A data set whose every factor of variation is known, to measure disentanglement with (chapter 6). Edges are
-    antialiased, so the image is a continuous function of the factors; no disc is cut by the border.
+    To measure disentanglement with (chapter 6). Edges are antialiased, so the image is a continuous function of the
+    factors; no disc is cut by the border.
+    Raises TypeError or ValueError: an argument that is not a whole number, or out of range.
 
     Args:
         n: how many images to draw, each factor uniform and independent of the others.
@@ -86,9 +76,6 @@ def moving_discs(
     Returns:
         x: float32 (N, 1, size, size) in [-1, 1].
         factors: int64 (N, 4), 0 .. levels - 1, in the order of `FACTORS`.
-
-    Raises:
-        TypeError, ValueError: an argument that is not a whole number, or out of range.
     """
     size, levels = whole("size", size, at_least=8), whole("levels", levels, at_least=2)
     n = whole("n", n)
@@ -105,9 +92,3 @@ def moving_discs(
     cover = (radius[:, None, None] - distance + 0.5).clamp(0, 1)  # share of the pixel that is inside
     light = 0.4 + 0.6 * brightness
     return (2 * light[:, None, None] * cover - 1).float().unsqueeze(1), factors
-
-
-def _check(size: int, n_radii: int) -> tuple[int, int]:
-    size = whole("size", size, at_least=2)
-    # Steps of at least one pixel: along the middle row every ring then gains a pixel centre.
-    return size, whole("n_radii", n_radii, at_most=size // 2)

@@ -1,28 +1,14 @@
 """An endless stream of shuffled minibatches from data that lies on the device already.
 
-The course's data sets fit into any GPU's memory. Once they are there, a minibatch is one indexing operation;
-worker processes and copies per step, which a DataLoader is made for, would only slow the training down.
+The course's data sets fit into any GPU's memory; a minibatch is then one indexing operation, faster than a DataLoader.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
-from course_lib.checks import whole
-
-_KEYS = (
-    "size",
-    "batch",
-    "drop_last",
-    "position",
-    "epoch",
-    "images_seen",
-    "epoch_start",
-    "generator",
-)
+from course_lib.checks import flag, whole
 
 
 class Stream:
@@ -32,23 +18,17 @@ class Stream:
     >>> for step, (x_batch, y_batch) in zip(range(1000), stream): ...
 
     Args:
-        x: tensor (N, ...), N >= 1; floating-point values must be finite.
+        x: tensor (N, ...), N >= 1, finite. All that is wrong raises TypeError or ValueError.
         *others: further tensors (N, ...), indexed alike (labels, say).
         batch: images per minibatch, 1 .. N.
         generator: source of the permutations, on the CPU (then a seed gives the same batches on every device)
             or on the data's device; may be shared with other draws. None makes one on the CPU seeded with 0.
         device: where to keep the data and yield the batches; None leaves them on x's device.
-        drop_last: if N is no multiple of `batch`, True leaves out the rest of each permutation (all batches
-            are equal, as batch normalisation likes them), False yields it as a shorter batch.
+        drop_last: if N is no multiple of `batch`, leave out the rest of each permutation; else it is a shorter batch.
 
     Attributes:
         images_seen: images yielded so far: the course's measure of training progress.
         epoch: passes over the data that have begun.
-
-    Raises:
-        TypeError: not tensors, or a generator or batch of the wrong type.
-        ValueError: empty or scalar tensors, differing lengths or devices, NaN or infinite values, a batch out
-            of range, a generator on a third device.
     """
 
     def __init__(
@@ -63,14 +43,11 @@ class Stream:
         tensors = (x, *others)
         for number, tensor in enumerate(tensors):
             _check_tensor(f"tensor {number}", tensor, len(x) if number else None)
-        if not isinstance(drop_last, bool):
-            raise TypeError(f"drop_last must be True or False; received {drop_last!r}")
+        self.drop_last = flag("drop_last", drop_last)
         if not isinstance(generator, torch.Generator | None):
-            raise TypeError(
-                f"generator must be a torch.Generator or None; received {type(generator).__name__}"
-            )
+            kind = type(generator).__name__
+            raise TypeError(f"generator must be a torch.Generator or None; received {kind}")
         self.batch = whole("batch", batch, at_most=len(x))
-        self.drop_last = drop_last
         target = x.device if device is None else torch.device(device)
         self.tensors = tuple(tensor.to(target) for tensor in tensors)
         self.device = self.tensors[0].device  # with its index: "cuda" has become "cuda:0"
@@ -82,8 +59,7 @@ class Stream:
                 f"{generator.device}. Make it with torch.Generator()"
             )
         self.generator = generator
-        self.images_seen = 0
-        self.epoch = 0
+        self.images_seen = self.epoch = 0
         self._order: torch.Tensor | None = None  # (N,) this pass's permutation
         self._position = 0  # of the next batch in it
         self._epoch_start = generator.get_state()
@@ -107,8 +83,7 @@ class Stream:
         left = self.size - self._position
         if self._order is None or left < (self.batch if self.drop_last else 1):
             self._epoch_start = self.generator.get_state()
-            self._order = self._permutation()
-            self._position = 0
+            self._order, self._position = self._permutation(), 0
             self.epoch += 1
         rows = self._order[self._position : self._position + self.batch]  # (batch,)
         self._position += len(rows)
@@ -117,10 +92,7 @@ class Stream:
         return batches if len(batches) > 1 else batches[0]
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on exactly here in another process: whole numbers and two byte tensors.
-
-        The permutation itself is not stored but drawn again from the generator's state at its start.
-        """
+        """All that is needed to go on exactly here in another process: whole numbers and two byte tensors."""
         return {
             "size": self.size,
             "batch": self.batch,
@@ -128,28 +100,22 @@ class Stream:
             "position": self._position,
             "epoch": self.epoch,
             "images_seen": self.images_seen,
-            "epoch_start": self._epoch_start.clone(),
+            "epoch_start": self._epoch_start.clone(),  # from which the permutation is drawn again
             "generator": self.generator.get_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where the stream that gave `state` was; also sets the generator's state.
 
-        Raises:
-            TypeError: not a mapping.
-            ValueError: keys missing, values out of range, or the state of a stream over another number of
-                images, with another batch or drop_last. The stream is unchanged then.
+        Raises TypeError or ValueError, and leaves the stream unchanged, if `state` is no mapping, lacks keys, has wrong
+        values, or is of a stream over another number of images, with another batch or drop_last.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"state must be a mapping as state_dict() gives; received {type(state).__name__}")
-        missing = [key for key in _KEYS if key not in state]
-        if missing:
-            raise ValueError(f"state must have the keys {', '.join(_KEYS)}; missing {', '.join(missing)}")
-        for key, own in (
-            ("size", self.size),
-            ("batch", self.batch),
-            ("drop_last", self.drop_last),
-        ):
+        keys = self.state_dict()
+        if missing := [key for key in keys if key not in state]:
+            raise ValueError(f"state must have the keys {', '.join(keys)}; missing {', '.join(missing)}")
+        for key, own in (("size", self.size), ("batch", self.batch), ("drop_last", self.drop_last)):
             if state[key] != own:
                 raise ValueError(
                     f"the state is of a stream with {key} = {state[key]!r}, this one has {own!r}; "
@@ -169,12 +135,8 @@ class Stream:
                 f"state['epoch_start'] and state['generator'] must be states of a generator on "
                 f"{self.generator.device.type}; received others ({error})"
             ) from error
-        self._order, self._position, self._epoch_start = (
-            order,
-            position,
-            state["epoch_start"].cpu().clone(),
-        )
-        self.epoch, self.images_seen = epoch, images_seen
+        self._order, self._position, self.epoch, self.images_seen = order, position, epoch, images_seen
+        self._epoch_start = state["epoch_start"].cpu().clone()
 
     def _permutation(self) -> torch.Tensor:
         """A fresh order of the rows, drawn where the generator is and kept where the data are: int64 (N,)."""
@@ -186,14 +148,11 @@ def _check_tensor(name: str, tensor: object, length: int | None) -> None:
     """A non-empty finite tensor whose first dimension is `length` (any if None)."""
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"{name} must be a torch.Tensor (N, ...); received {type(tensor).__name__}")
-    if tensor.dim() == 0 or tensor.numel() == 0:
-        raise ValueError(
-            f"{name} must be non-empty, (N, ...) with N >= 1; received shape {tuple(tensor.shape)}"
-        )
-    if length is not None and len(tensor) != length:
-        raise ValueError(
-            f"all tensors must have as many rows as the first, {length}; {name} has {len(tensor)}"
-        )
+    shape = tuple(tensor.shape)
+    if not shape or 0 in shape:
+        raise ValueError(f"{name} must be non-empty, (N, ...) with N >= 1; received shape {shape}")
+    if length not in (None, shape[0]):
+        raise ValueError(f"all tensors must have as many rows as the first, {length}; {name} has {shape[0]}")
     # The sum is not finite if any term is not; only if it overflowed too is the slower look needed.
     if tensor.is_floating_point() and not tensor.sum().isfinite() and not tensor.isfinite().all():
         bad = int((~tensor.isfinite()).sum())

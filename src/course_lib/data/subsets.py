@@ -1,7 +1,5 @@
 """Fewer samples, as many of each class."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -12,8 +10,7 @@ from course_lib.precision import course_defaults
 def balanced_subset(y: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """Indices (n,) of n samples drawn at random with equally many of each class of the labels y (N,).
 
-    Raises:
-        ValueError: n is not divisible by the number of classes, or a class has too few samples.
+    Raises ValueError: n is not divisible by the number of classes, or a class has too few samples.
     """
     counts = torch.bincount(y)
     each, rest = divmod(n, len(counts))

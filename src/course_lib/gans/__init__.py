@@ -2,5 +2,3 @@
 
 from course_lib.gans.dcgan import GAN, Discriminator, GANConfig, Generator
 from course_lib.gans.points import PointGAN, PointGANConfig
-
-__all__ = ["GAN", "Discriminator", "GANConfig", "Generator", "PointGAN", "PointGANConfig"]

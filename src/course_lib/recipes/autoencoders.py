@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from course_lib import data
 from course_lib.autoencoders import Autoencoder, AutoencoderConfig
 from course_lib.cards import Facts, Score, mean
+from course_lib.draws import rows
 from course_lib.precision import course_defaults
 from course_lib.recipes.recipe import Recipe
 from course_lib.training import Runtime, batched, fit
@@ -43,7 +44,7 @@ def train_ae_cifar10(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Facts
     x, _ = data.cifar10("train")
     model = rt.place(Autoencoder(AutoencoderConfig(**CIFAR10)))
     batches = data.Stream(rt.place(x), batch=100, generator=rt.generator(1))
-    mirror = rt.generator(2)
+    mirror = rt.noise(2)
 
     def loss(images: Tensor) -> Tensor:
         images = random_mirror(images, mirror)
@@ -66,7 +67,7 @@ def train_ae_cifar10(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Facts
 @course_defaults()
 def random_mirror(x: Tensor, generator: torch.Generator) -> Tensor:
     """Each image of x (N, C, H, W) mirrored left to right with probability one half."""
-    coin = torch.rand(len(x), 1, 1, 1, generator=generator).to(x.device) < 0.5
+    coin = rows(torch.rand, len(x), 1, 1, 1, generator=generator).to(x.device) < 0.5
     return torch.where(coin, x.flip(3), x)
 
 

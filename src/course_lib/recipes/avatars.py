@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from course_lib import data
 from course_lib.cards import Facts, Score, share
 from course_lib.classifiers import AvatarCNN, AvatarCNNConfig
+from course_lib.draws import rows
 from course_lib.precision import course_defaults
 from course_lib.recipes.recipe import Recipe
 from course_lib.training import Runtime, batched, fit
@@ -42,7 +43,7 @@ def train_avatar_classifier(
     names = {key: tuple(np.unique(attributes[key]).tolist()) for key in ATTRIBUTES}
     y = class_numbers(attributes, names)
     batches = data.Stream(rt.place(x), y.to(rt.device), batch=128, generator=rt.generator(1))
-    worse = rt.generator(2)
+    worse = rt.noise(2)
     model = rt.place(AvatarCNN(AvatarCNNConfig(names)))
 
     def loss(minibatch: tuple[Tensor, Tensor]) -> Tensor:
@@ -100,7 +101,7 @@ def imperfect(
     [-1, 1] by the noise.
     """
     n, _, height, width = x.shape
-    amounts = torch.rand(4, n, generator=generator).to(x.device)
+    amounts = rows(torch.rand, n, 4, generator=generator).T.to(x.device)
     steps = (2 * amounts[:2] - 1) * shift  # (2, N): pixels to the right, pixels down
     eye = torch.eye(2, device=x.device).expand(n, 2, 2)
     offset = torch.stack([steps[0] * 2 / width, steps[1] * 2 / height], 1)  # (N, 2), in grid units
@@ -108,7 +109,7 @@ def imperfect(
     x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
     share, deviation = (blur * amounts[2]).view(n, 1, 1, 1), (noise * amounts[3]).view(n, 1, 1, 1)
     x = torch.lerp(x, F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1), share)
-    return x + deviation * torch.randn(x.shape, generator=generator).to(x.device)
+    return x + deviation * rows(torch.randn, *x.shape, generator=generator).to(x.device)
 
 
 def score_avatar_classifier(model: nn.Module, n: int = 5_000) -> dict[str, Score]:

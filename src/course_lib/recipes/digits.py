@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from course_lib import data
 from course_lib.cards import Facts, Score, proportion
 from course_lib.classifiers import DigitCNN
+from course_lib.draws import rows
 from course_lib.precision import course_defaults
 from course_lib.recipes.recipe import Recipe
 from course_lib.training import Runtime, accuracy, fit
@@ -23,7 +24,7 @@ def train_digit_classifier(rt: Runtime, quiet: bool = False) -> tuple[nn.Module,
     """
     x, y = data.mnist("train")
     batches = data.Stream(rt.place(x), y.to(rt.device), batch=128, generator=rt.generator(1))
-    augment = rt.generator(2)
+    augment = rt.noise(2)
     model = rt.place(DigitCNN())
 
     def loss(minibatch: tuple[Tensor, Tensor]) -> Tensor:
@@ -61,14 +62,14 @@ def random_affine(
     Amounts are uniform: rotation within ±`degrees`, scale within 1 ± `scale`, shift within ±`shift` of the
     image's width, shear within ±`shear`. What comes from outside the image is background (-1).
     """
-    r = (2 * torch.rand(5, len(x), generator=generator) - 1).to(x.device)
+    r = (2 * rows(torch.rand, len(x), 5, generator=generator).T - 1).to(x.device)
     angle, zoom, skew = r[0] * math.radians(degrees), 1 + r[1] * scale, r[2] * shear
     cos, sin = angle.cos() / zoom, angle.sin() / zoom
-    rows = [
+    matrix = [
         torch.stack([cos, -sin + skew, 2 * shift * r[3]], 1),
         torch.stack([sin, cos, 2 * shift * r[4]], 1),
     ]
-    grid = F.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)  # (N, H, W, 2)
+    grid = F.affine_grid(torch.stack(matrix, 1), list(x.shape), align_corners=False)  # (N, H, W, 2)
     # grid_sample fills with 0, which is grey here: move the background there and back
     return F.grid_sample(x + 1, grid, align_corners=False) - 1
 

@@ -79,7 +79,7 @@ def _on_binary_mnist(
     """Minimise ``loss(terms, weight)``; the divergence's weight rises from 0 to 1 in the share `phase_in` of images."""
     x, _ = data.mnist("train")
     batches = data.Stream(rt.place(x), batch=100, generator=rt.generator(1))
-    noise = rt.generator(2)  # of the binarisation and of z
+    noise = rt.noise(2)  # of the binarisation and of z
     images = rt.images(epochs * len(x), step=100)
 
     def step(batch: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ def train_vae_discs(
     """
     x, _ = data.discs(20_000, seed=0)
     model = rt.place(VAE(VAEConfig(resolution=x.shape[-1], **config)))
-    noise = rt.generator(2)
+    noise = rt.noise(2)
     facts = fit(
         rt,
         model,

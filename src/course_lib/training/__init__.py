@@ -12,18 +12,3 @@ from course_lib.training.fitting import fit
 from course_lib.training.guard import Guard
 from course_lib.training.resume import Snapshot, Snapshots
 from course_lib.training.runtime import Runtime
-
-__all__ = [
-    "EMA",
-    "DiscriminatorWon",
-    "Guard",
-    "Runtime",
-    "Snapshot",
-    "Snapshots",
-    "TrainingDiverged",
-    "accuracy",
-    "batched",
-    "duel",
-    "fit",
-    "require_finite",
-]

@@ -2,6 +2,7 @@
 
 Kingma & Welling 2014; Rezende, Mohamed & Wierstra 2014. Everything is per sample and in nats: a function returns
 (N,), and the caller takes the mean over the batch. Sums run over pixels and over latents, as a likelihood's must.
+Arguments of another shape, type or range raise TypeError or ValueError.
 """
 
 from course_lib.vae.bounds import Bounded, active_units, effective_sample_size, elbo, iwae, log_mean_exp
@@ -15,23 +16,3 @@ from course_lib.vae.densities import (
 )
 from course_lib.vae.model import VAE, Terms, VAEConfig
 from course_lib.vae.two_level import TwoLevelConfig, TwoLevelVAE
-
-__all__ = [
-    "VAE",
-    "Bounded",
-    "Terms",
-    "TwoLevelConfig",
-    "TwoLevelVAE",
-    "VAEConfig",
-    "active_units",
-    "bernoulli_log_likelihood",
-    "binarize",
-    "effective_sample_size",
-    "elbo",
-    "gaussian_log_likelihood",
-    "iwae",
-    "log_mean_exp",
-    "normal_kl",
-    "normal_log_density",
-    "sample_normal",
-]

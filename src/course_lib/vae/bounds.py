@@ -3,8 +3,6 @@
 IWAE: Burda, Grosse & Salakhutdinov 2016, Eq. (8); active units: their section 5.3.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Protocol
 
@@ -27,11 +25,7 @@ class Bounded(Protocol):
 
 
 def elbo(model: Bounded, x: Tensor, generator: torch.Generator, *, batch: int = 200) -> Terms:
-    """Both terms of the ELBO for each sample x (N, ...), one draw of z each, in batches, as `evaluating` does.
-
-    Raises:
-        TypeError, ValueError: as the model's `terms`.
-    """
+    """Both terms of the ELBO for each sample x (N, ...), one draw of z each, in batches, as `evaluating` does."""
     checks.whole("batch", batch)
     checks.generator("generator", generator)
     device = device_of(model)
@@ -43,17 +37,8 @@ def elbo(model: Bounded, x: Tensor, generator: torch.Generator, *, batch: int = 
 def iwae(model: Bounded, x: Tensor, draws: int, generator: torch.Generator, *, batch: int = 1000) -> Tensor:
     """log (1/K) Σ_k p(x, z_k)/q(z_k|x) with K = `draws`: an estimate of log p(x) from below, (N,).
 
-    It is the ELBO for K = 1, rises with K in expectation, and tends to log p(x). The model is in eval mode meanwhile.
-
-    Args:
-        model: whose `log_weights` are drawn.
-        x: samples (N, ...).
-        draws: K, at least 1.
-        generator: of the draws.
-        batch: pairs of sample and draw computed at once.
-
-    Raises:
-        TypeError, ValueError: draws below 1, or as the model's `log_weights`.
+    It is the ELBO for K = 1, rises with K in expectation, and tends to log p(x) (Burda et al., Eq. 8). x (N, ...);
+    `batch` pairs of sample and draw are computed at once, in eval mode.
     """
     draws = checks.whole("draws", draws)
     at_once = min(draws, checks.whole("batch", batch))
@@ -76,20 +61,13 @@ def log_mean_exp(log_w: Tensor) -> Tensor:
 
 
 def effective_sample_size(log_w: Tensor) -> Tensor:
-    """(Σ w)² / Σ w² of importance weights given by their logarithms: (..., K) -> (...), from 1 to K.
-
-    How many equally weighted draws the K weighted ones are worth (Kong 1992).
-    """
+    """(Σ w)² / Σ w² of importance weights given by their logarithms (Kong 1992): (..., K) -> (...), from 1 to K."""
     log_w = log_w - log_w.amax(-1, keepdim=True)  # only ratios count, and small numbers are rounded less
     return (2 * log_w.logsumexp(-1) - (2 * log_w).logsumexp(-1)).exp()
 
 
 def active_units(means: Tensor, threshold: float = 0.01) -> Tensor:
-    """Which latents depend on the data: variance over x of the posterior mean above `threshold`. (N, k) -> (k,) bool.
-
-    Raises:
-        TypeError, ValueError: means of another shape, or fewer than two.
-    """
+    """Which latents depend on x: variance of the posterior mean over x above `threshold`. (N, k) -> (k,) bool."""
     checks.tensor("means", means, "(N, k)")
     if len(means) < 2:
         raise ValueError("means: expected at least two samples, for one has no variance, got 1")

@@ -70,38 +70,21 @@ class VAE(nn.Module):
                 self.register_buffer("log_var_x", log_var)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log σ² of q(z|x), each (N, k), of pixels x (N, C, R, R).
-
-        Raises:
-            ValueError: images of another shape.
-        """
-        mean, log_var = self.encoder(x).chunk(2, dim=1)
-        return mean, log_var
+        """Mean and log σ² of q(z|x), each (N, k), of pixels x (N, C, R, R)."""
+        return self.encoder(x).chunk(2, dim=1)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Logits (Bernoulli) or means (Gaussian) of the pixels (N, C, R, R), of codes z (N, k).
-
-        Raises:
-            ValueError: codes of another length.
-        """
+        """Logits (Bernoulli) or means (Gaussian) of the pixels (N, C, R, R), of codes z (N, k)."""
         return self.decoder(z)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z) of pixels x (N, C, R, R) at codes z (N, k): (N,), in nats.
-
-        Raises:
-            ValueError: shapes that do not fit, or pixels that the decoder's distribution does not have.
-        """
+        """log p(x|z) of pixels x (N, C, R, R) at codes z (N, k): (N,), in nats."""
         if self.cfg.likelihood == "bernoulli":
             return bernoulli_log_likelihood(self.decode(z), x)
         return gaussian_log_likelihood(self.decode(z), x, self.log_var_x)
 
     def terms(self, x: Tensor, generator: torch.Generator) -> Terms:
-        """Both terms of the ELBO of pixels x (N, C, R, R), the first estimated with one draw z ~ q(z|x).
-
-        Raises:
-            ValueError: as `log_likelihood`.
-        """
+        """Both terms of the ELBO of pixels x (N, C, R, R), the first estimated with one draw z ~ q(z|x)."""
         mean, log_var = self.encode(x)
         z = sample_normal(mean, log_var, generator)
         return Terms(self.log_likelihood(x, z), normal_kl(mean, log_var))
@@ -121,11 +104,7 @@ class VAE(nn.Module):
 
     @course_defaults()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Mean images of `n` codes drawn from the prior, in [-1, 1]: (n, C, R, R); in eval mode, without gradients.
-
-        Raises:
-            TypeError, ValueError: n is no integer of at least 1, or no generator.
-        """
+        """Mean images of `n` codes drawn from the prior, in [-1, 1]: (n, C, R, R); in eval mode, without gradients."""
         shape = checks.whole("n", n), self.cfg.latent
         z = torch.randn(shape, generator=checks.generator("generator", generator))
         with evaluating(self):

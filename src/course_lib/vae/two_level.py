@@ -1,13 +1,13 @@
 """A variational autoencoder with two levels of latents: z₂ -> z₁ -> x.
 
-p(x, z₁, z₂) = p(x|z₁, z₂) p(z₁|z₂) p(z₂) and q(z₁, z₂|x) = q(z₂|x) q(z₁|x, z₂): the posterior is drawn top-down, in
-the order of the prior, as in the ladder VAE (Sønderby et al. 2016) and in NVAE (Vahdat & Kautz 2020). Simplified: two
-levels, dense layers, binary pixels; NVAE also gives q(z₁|x, z₂) as a correction of p(z₁|z₂).
+p(x, z₁, z₂) = p(x|z₁, z₂) p(z₁|z₂) p(z₂) and q(z₁, z₂|x) = q(z₂|x) q(z₁|x, z₂): the posterior is drawn top-down, as in
+the ladder VAE (Sønderby et al. 2016) and NVAE (Vahdat & Kautz 2020); here with dense layers and binary pixels.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,7 @@ from course_lib import checks
 from course_lib.autoencoders.deep import dense
 from course_lib.evaluation import device_of, evaluating
 from course_lib.precision import course_defaults
-from course_lib.vae.densities import (
-    bernoulli_log_likelihood,
-    normal_kl,
-    normal_log_density,
-    sample_normal,
-)
+from course_lib.vae.densities import bernoulli_log_likelihood, normal_kl, normal_log_density, sample_normal
 from course_lib.vae.model import Terms
 
 
@@ -61,63 +56,40 @@ class TwoLevelVAE(nn.Module):
             nn.Unflatten(1, (1, cfg.resolution, cfg.resolution)),
         )
 
-    def _pass(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """One draw through both levels, with the parameters of all distributions on the way."""
-        if x.dim() != 4 or tuple(x.shape[1:]) != (1, self.cfg.resolution, self.cfg.resolution):
-            r = self.cfg.resolution
-            raise ValueError(f"x: expected images of shape (N, 1, {r}, {r}), got {tuple(x.shape)}")
-        h = self.bottom(x)  # (N, hidden)
-        mean2, log_var2 = self.top(h).chunk(2, 1)  # (N, k₂) each
-        z2 = sample_normal(mean2, log_var2, generator)
-        mean1, log_var1 = self.posterior(torch.cat([h, z2], 1)).chunk(2, 1)  # (N, k₁) each
-        prior_mean, prior_log_var = self.prior(z2).chunk(2, 1)
-        z1 = sample_normal(mean1, log_var1, generator)
-        return {
-            "z1": z1,
-            "mean1": mean1,
-            "log_var1": log_var1,
-            "prior_mean": prior_mean,
-            "prior_log_var": prior_log_var,
-            "z2": z2,
-            "mean2": mean2,
-            "log_var2": log_var2,
-        }
+    def _pass(self, x: Tensor, generator: torch.Generator) -> tuple[Any, ...]:
+        """One draw through both levels, and log p(x|z₁, z₂), (N,); q₁, p₁, q₂ are pairs of mean and log σ²."""
+        shape = (1, self.cfg.resolution, self.cfg.resolution)
+        h = self.bottom(checks.image_shape(x, shape))  # (N, hidden)
+        q2 = self.top(h).chunk(2, 1)  # (N, k₂) each
+        z2 = sample_normal(*q2, generator)
+        q1 = self.posterior(torch.cat([h, z2], 1)).chunk(2, 1)  # (N, k₁) each
+        p1 = self.prior(z2).chunk(2, 1)
+        z1 = sample_normal(*q1, generator)
+        return z1, q1, p1, z2, q2, bernoulli_log_likelihood(self.decoder(torch.cat([z1, z2], 1)), x)
 
     def terms(self, x: Tensor, generator: torch.Generator) -> Terms:
         """Both terms of the ELBO of binary x (N, 1, R, R), each (N,); the divergence is the sum of both levels'.
 
         KL(q(z₂|x) ‖ p(z₂)) + E_{q(z₂|x)} KL(q(z₁|x, z₂) ‖ p(z₁|z₂)), the mean estimated with one draw of z₂.
-
-        Raises:
-            ValueError: images of another shape, or not binary.
         """
         top, bottom, reconstruction = self.levels(x, generator)
         return Terms(reconstruction, top + bottom)
 
     def levels(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """KL of z₂, KL of z₁, and log p(x|z₁, z₂), each (N,), at one draw. Raises as `terms`."""
-        p = self._pass(x, generator)
-        top = normal_kl(p["mean2"], p["log_var2"])
-        bottom = normal_kl(p["mean1"], p["log_var1"], p["prior_mean"], p["prior_log_var"])
-        return top, bottom, bernoulli_log_likelihood(self.decoder(torch.cat([p["z1"], p["z2"]], 1)), x)
+        """KL of z₂, KL of z₁, and log p(x|z₁, z₂), each (N,), at one draw."""
+        _, q1, p1, _, q2, log_likelihood = self._pass(x, generator)
+        return normal_kl(*q2), normal_kl(*q1, *p1), log_likelihood
 
     def log_weights(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """log p(x, z₁, z₂) - log q(z₁, z₂|x) at one draw per sample: (N,). Raises as `terms`."""
-        p = self._pass(x, generator)
-        log_p = normal_log_density(p["z2"]) + normal_log_density(p["z1"], p["prior_mean"], p["prior_log_var"])
-        log_q = normal_log_density(p["z2"], p["mean2"], p["log_var2"])
-        log_q = log_q + normal_log_density(p["z1"], p["mean1"], p["log_var1"])
-        return bernoulli_log_likelihood(self.decoder(torch.cat([p["z1"], p["z2"]], 1)), x) + log_p - log_q
+        """log p(x, z₁, z₂) - log q(z₁, z₂|x) at one draw per sample: (N,)."""
+        z1, q1, p1, z2, q2, log_likelihood = self._pass(x, generator)
+        log_p = normal_log_density(z2) + normal_log_density(z1, *p1)
+        log_q = normal_log_density(z2, *q2) + normal_log_density(z1, *q1)
+        return log_likelihood + log_p - log_q
 
     @course_defaults()
     def sample(self, n: int, generator: torch.Generator, *, top: Tensor | None = None) -> Tensor:
-        """Mean images of `n` draws z₂ -> z₁, in [-1, 1]: (n, 1, R, R); with `top` (n, k₂) given, z₂ is that.
-
-        In eval mode, without gradients.
-
-        Raises:
-            TypeError, ValueError: n is no integer of at least 1, no generator, or `top` of another shape.
-        """
+        """Mean images of `n` draws z₂ (or `top`, (n, k₂)) -> z₁, in [-1, 1], in eval mode: (n, 1, R, R)."""
         checks.whole("n", n)
         checks.generator("generator", generator)
         if top is None:

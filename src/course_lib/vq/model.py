@@ -71,9 +71,6 @@ class VQVAE(nn.Module):
 
         The loss is ``reconstruction + codebook + β · commitment`` (their Eq. 3), per image; the quantiser's two
         terms are here summed over the grid, as the squared error is over pixels.
-
-        Raises:
-            ValueError: images of another shape.
         """
         q = self.quantizer(self._encode(x))
         error = (self._decode(q.quantized) - x).square().flatten(1).sum(1).mean()
@@ -81,37 +78,25 @@ class VQVAE(nn.Module):
         return VQTerms(error, vectors * q.codebook, vectors * q.commitment, q.tokens)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Tokens (N, R/4, R/4) of images (N, C, R, R) in [-1, 1]. Raises ValueError for another shape."""
+        """Tokens (N, R/4, R/4) of images (N, C, R, R) in [-1, 1]."""
         return self.quantizer.nearest(self._encode(x))
 
     def decode(self, tokens: Tensor) -> Tensor:
-        """Images (N, C, R, R) in [-1, 1] of tokens (N, R/4, R/4).
-
-        Raises:
-            TypeError, ValueError: no int64 tokens, another grid, or tokens outside the codebook.
-        """
-        if tuple(tokens.shape[1:]) != self.grid:
-            raise ValueError(
-                f"tokens: expected shape (N, {self.grid[0]}, {self.grid[1]}), got {tuple(tokens.shape)}"
-            )
+        """Images (N, C, R, R) in [-1, 1] of tokens (N, R/4, R/4)."""
+        rows, columns = self.grid
+        if tuple(tokens.shape[1:]) != (rows, columns):
+            raise ValueError(f"tokens: expected shape (N, {rows}, {columns}), got {tuple(tokens.shape)}")
         return self._decode(self.quantizer.lookup(tokens))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstructions (N, C, R, R) of images x; gradients pass straight through the quantiser, codes stay.
-
-        Raises ValueError for another shape.
-        """
+        """Reconstructions (N, C, R, R) of images x; gradients pass straight through the quantiser, codes stay."""
         z_e = self._encode(x)
         z_q = self.quantizer.lookup(self.quantizer.nearest(z_e))
         return self._decode(z_e + (z_q - z_e).detach())
 
     def _encode(self, x: Tensor) -> Tensor:
         shape = (self.cfg.colours, self.cfg.resolution, self.cfg.resolution)
-        if x.dim() != 4 or tuple(x.shape[1:]) != shape:
-            raise ValueError(
-                f"x: expected images of shape (N, {', '.join(map(str, shape))}), got {tuple(x.shape)}"
-            )
-        return self.encoder(x)
+        return self.encoder(checks.image_shape(x, shape))
 
     def _decode(self, z_q: Tensor) -> Tensor:
         return self.decoder(z_q).tanh()

@@ -77,11 +77,7 @@ class TokenPrior(nn.Module):
         nn.init.normal_(self.position, std=0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits (N, T, K) of each token given those before it, of tokens (N, rows, columns).
-
-        Raises:
-            TypeError, ValueError: no int64 tokens, another grid, or tokens outside the codebook.
-        """
+        """Logits (N, T, K) of each token given those before it, of tokens (N, rows, columns)."""
         flat = self._flat(tokens)  # (N, T)
         start = torch.full_like(flat[:, :1], self.cfg.codes)
         x = self.token(torch.cat([start, flat[:, :-1]], 1)) + self.position  # (N, T, d)
@@ -90,7 +86,7 @@ class TokenPrior(nn.Module):
         return self.head(self.norm(x))
 
     def log_prob(self, tokens: Tensor) -> Tensor:
-        """log p(s) of tokens (N, rows, columns), in nats, summed over the grid: (N,). Raises as `forward`."""
+        """log p(s) of tokens (N, rows, columns), in nats, summed over the grid: (N,)."""
         log_p = self(tokens).log_softmax(2)
         return log_p.gather(2, self._flat(tokens).unsqueeze(2)).squeeze(2).sum(1)
 
@@ -99,9 +95,6 @@ class TokenPrior(nn.Module):
         """`n` grids of tokens (n, rows, columns), drawn token by token.
 
         Keys and values of earlier positions are kept, so each step costs one position instead of all.
-
-        Raises:
-            TypeError, ValueError: n below 1, or a temperature that is not positive.
         """
         checks.whole("n", n)
         checks.real("temperature", temperature, positive=True)
@@ -121,8 +114,8 @@ class TokenPrior(nn.Module):
         return torch.stack(drawn, 1).unflatten(1, (self.cfg.rows, self.cfg.columns))
 
     def _flat(self, tokens: Tensor) -> Tensor:
-        shape = (self.cfg.rows, self.cfg.columns)
+        rows, columns = self.cfg.rows, self.cfg.columns
         checks.labels("tokens", tokens.flatten(), tokens.numel(), classes=self.cfg.codes)
-        if tuple(tokens.shape[1:]) != shape:
-            raise ValueError(f"tokens: expected shape (N, {shape[0]}, {shape[1]}), got {tuple(tokens.shape)}")
+        if tuple(tokens.shape[1:]) != (rows, columns):
+            raise ValueError(f"tokens: expected shape (N, {rows}, {columns}), got {tuple(tokens.shape)}")
         return tokens.flatten(1)

@@ -55,9 +55,8 @@ class VectorQuantizer(nn.Module):
             raise ValueError(f"decay: expected a number between 0 and 1, or None, got {decay}")
         self.decay, self.revive_below = decay, checks.real("revive_below", revive_below)
         self.generator = generator or torch.Generator().manual_seed(0)
-        first = torch.randn(codes, dimensions, generator=self.generator, device="cpu").to(
-            torch.empty(0).device
-        )
+        first = torch.randn(codes, dimensions, generator=self.generator, device="cpu")
+        first = first.to(torch.empty(0).device)
         if decay is None:
             self.codebook = nn.Parameter(first)
         else:
@@ -67,40 +66,25 @@ class VectorQuantizer(nn.Module):
             self.register_buffer("total", first.clone())  # (K, d) sum of the vectors that used it
 
     def nearest(self, z_e: Tensor) -> Tensor:
-        """Tokens (N, H, W): the code with the smallest Euclidean distance to each vector of z_e (N, d, H, W).
-
-        Raises:
-            ValueError: vectors of another length.
-        """
-        if z_e.dim() != 4 or z_e.shape[1] != self.codebook.shape[1]:
-            raise ValueError(
-                f"z_e: expected shape (N, {self.codebook.shape[1]}, H, W), got {tuple(z_e.shape)}"
-            )
+        """Tokens (N, H, W): the code with the smallest Euclidean distance to each vector of z_e (N, d, H, W)."""
+        d = self.codebook.shape[1]
+        if z_e.dim() != 4 or z_e.shape[1] != d:
+            raise ValueError(f"z_e: expected shape (N, {d}, H, W), got {tuple(z_e.shape)}")
         rows = z_e.permute(0, 2, 3, 1)  # (N, H, W, d)
         # ‖z‖² is the same for all codes, so it is left out: ‖e‖² - 2 z·e decides
         scores = self.codebook.square().sum(1) - 2 * rows @ self.codebook.T  # (N, H, W, K)
         return scores.argmin(-1)
 
     def lookup(self, tokens: Tensor) -> Tensor:
-        """Vectors (N, d, H, W) of tokens (N, H, W).
-
-        Raises:
-            TypeError, ValueError: no int64 tokens, or tokens outside the codebook.
-        """
+        """Vectors (N, d, H, W) of tokens (N, H, W)."""
         checks.tensor("tokens", tokens, "(N, H, W)", dtype="int")
-        if int(tokens.min()) < 0 or int(tokens.max()) >= len(self.codebook):
-            raise ValueError(
-                f"tokens: expected values from 0 to {len(self.codebook) - 1}, got {int(tokens.min())} to "
-                f"{int(tokens.max())}"
-            )
+        low, high, last = int(tokens.min()), int(tokens.max()), len(self.codebook) - 1
+        if low < 0 or high > last:
+            raise ValueError(f"tokens: expected values from 0 to {last}, got {low} to {high}")
         return F.embedding(tokens, self.codebook).permute(0, 3, 1, 2)
 
     def forward(self, z_e: Tensor) -> Quantized:
-        """Quantise z_e (N, d, H, W); in training mode with moving averages, move the codes too.
-
-        Raises:
-            ValueError: vectors of another length.
-        """
+        """Quantise z_e (N, d, H, W); in training mode with moving averages, move the codes too."""
         tokens = self.nearest(z_e)
         z_q = F.embedding(tokens, self.codebook).permute(0, 3, 1, 2)  # (N, d, H, W)
         # Both losses before the straight-through step below: after it, z_q - z_e would have no gradient left.
@@ -115,10 +99,8 @@ class VectorQuantizer(nn.Module):
     def _move(self, z_e: Tensor, tokens: Tensor) -> None:
         """Each code becomes the moving average of the vectors that chose it; unused codes move to a vector."""
         # under autocast the vectors come in half precision; averages are kept, and summed, in the codebook's
-        rows, flat = (
-            z_e.permute(0, 2, 3, 1).flatten(0, 2).to(self.total.dtype),
-            tokens.flatten(),
-        )  # (M, d), (M,)
+        rows = z_e.permute(0, 2, 3, 1).flatten(0, 2).to(self.total.dtype)  # (M, d)
+        flat = tokens.flatten()  # (M,)
         used = torch.bincount(flat, minlength=len(self.codebook)).to(rows.dtype)  # (K,)
         sums = torch.zeros_like(self.codebook).index_add_(0, flat, rows)  # (K, d)
         self.count.lerp_(used, 1 - self.decay)
@@ -134,11 +116,7 @@ class VectorQuantizer(nn.Module):
 
 
 def perplexity(tokens: Tensor, codes: int) -> float:
-    """exp(entropy) of the use of codes in tokens (…) int64: from 1 (one code) to `codes` (all equally often).
-
-    Raises:
-        TypeError, ValueError: no int64 tokens, or tokens outside the codebook.
-    """
+    """exp(entropy) of the use of codes in tokens (…) int64: from 1 (one code) to `codes` (all equally often)."""
     checks.labels("tokens", tokens.flatten(), tokens.numel(), classes=checks.whole("codes", codes))
     share = float64(torch.bincount(tokens.flatten().cpu(), minlength=codes)) / tokens.numel()
     return float(torch.special.entr(share).sum().exp())
