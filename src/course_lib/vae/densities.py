@@ -41,10 +41,7 @@ def normal_kl(
 
 
 def sample_normal(mean: Tensor, log_var: Tensor, generator: torch.Generator) -> Tensor:
-    """z = μ + σ ε with ε ~ N(0, I): a draw that is a differentiable function of μ and σ. Shape of `mean`.
-
-    ε is drawn where the generator is and moved, so a seed gives the same z on every device.
-    """
+    """z = μ + σ ε with ε ~ N(0, I), drawn where the generator is: differentiable in μ and σ. Shape of `mean`."""
     epsilon = torch.randn(mean.shape, generator=generator, device=generator.device, dtype=torch.float32)
     return mean + (0.5 * log_var).exp() * epsilon.to(mean.device, mean.dtype)
 
@@ -52,8 +49,7 @@ def sample_normal(mean: Tensor, log_var: Tensor, generator: torch.Generator) -> 
 def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
     """log p(x|z) of binary pixels x (N, ...) under independent Bernoulli with these logits (N, ...): (N,).
 
-    Raises ValueError for grey values too: on them the cross-entropy is no log-likelihood, as its exponential does not
-    integrate to 1 over x in [0, 1].
+    Raises ValueError for grey values too: on them the cross-entropy's exponential does not integrate to 1.
     """
     _same_shape("x", x, "logits", logits)
     low, high = float(x.min()), float(x.max())
