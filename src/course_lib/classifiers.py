@@ -95,10 +95,7 @@ class AvatarCNNConfig:
 
 
 class AvatarCNN(nn.Module):
-    """A small convolutional classifier of 64x64 colour images: one hidden representation, one softmax per attribute.
-
-    A linear layer on the flattened maps, instead of a mean over positions, knows where in the face something is.
-    """
+    """A small convolutional classifier of 64x64 colour images: one hidden representation, one softmax per attribute."""
 
     def __init__(self, cfg: AvatarCNNConfig) -> None:
         """Make the network with random weights."""
@@ -140,10 +137,9 @@ class AvatarCNN(nn.Module):
 
 
 class GaussianClassifier:
-    """p(x, y) = π_y N(x; μ_y, Σ_y): a generative classifier with one Gaussian per class.
+    """p(x, y) = π_y N(x; μ_y, Σ_y): a generative classifier with one Gaussian per class, on the CPU in float64.
 
-    Everything is computed on the CPU in float64. Attributes after `fit`: `priors` (K,), `means` (K, D),
-    `covariances` (K, D, D).
+    Attributes: `priors` (K,), `means` (K, D), `covariances` (K, D, D).
     """
 
     def __init__(self, priors: Tensor, means: Tensor, covariances: Tensor) -> None:

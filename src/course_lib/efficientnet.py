@@ -10,8 +10,6 @@ Simplified here: neither dropout nor stochastic depth.
 Shapes: N images, C channels, H x W pixels, h x w positions of a feature map.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import io
@@ -66,10 +64,7 @@ def normalised(x: Tensor) -> Tensor:
 
 
 class EfficientNet(nn.Module):
-    """Stem, inverted residual blocks, a last 1x1 convolution, the mean over positions, a linear classifier.
-
-    It takes images in [-1, 1] like everything in the course, and does its own normalisation.
-    """
+    """Stem, inverted residual blocks, a last 1x1 convolution, the mean over positions, a linear classifier."""
 
     def __init__(self, cfg: EfficientNetConfig | None = None) -> None:
         super().__init__()
@@ -98,10 +93,7 @@ class EfficientNet(nn.Module):
 
 
 class MBConv(nn.Module):
-    """Inverted residual block: widen by 1x1, filter each channel on its own, narrow by 1x1 without a nonlinearity.
-
-    (N, C, h, w) -> (N, outputs, h/stride, w/stride). The input is added where the shape allows it.
-    """
+    """Inverted residual block: widen by 1x1, filter each channel alone, narrow by 1x1; plus the input if it fits."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()

@@ -40,7 +40,6 @@ def batched(f: Callable[[Tensor], Tensor], x: Tensor, *, batch: int = 200) -> Te
     """``f(x)`` in batches along the first axis, (N, …) -> (N, …), where x is, without gradients.
 
     If `f` is a module or a method of one, as ``model.encode``, the batches go to its device, and it is in eval mode.
-    On a CPU small batches are faster: larger activations fall out of the cache.
     Raises TypeError or ValueError: `x` is no non-empty tensor, or `batch` is below 1.
     """
     checks.whole("batch", batch)

@@ -29,11 +29,8 @@ ENLARGED = 5  # screen pixels per pixel
 class Panel:
     """Pictures of several generators and real ones in random order, and what a reader says about them.
 
-    Args:
-        generated: ``generated["G of wgan"]`` are samples of that generator, (N, C, H, W) in [-1, 1].
-        real: real pictures of the same shape.
-        each: how many of every generator's, the first ones; and of the real ones as many as of all generators together.
-        generator: shuffles them.
+    ``generated["G of wgan"]`` are samples of that generator, (N, C, H, W) in [-1, 1]; `real` has the same shape. The
+    first `each` of every generator's are shown, and as many real ones as of all together, shuffled by `generator`.
     """
 
     def __init__(

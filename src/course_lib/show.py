@@ -71,16 +71,11 @@ def images(
     clip: bool = False,
     ax: Axes | None = None,
 ) -> Figure:
-    """A grid of images x (N, 1 or 3, H, W) in [-1, 1], row by row.
+    """A grid of images x (N, 1 or 3, H, W) in [-1, 1], row by row, in `ax` or in a new figure.
 
-    Args:
-        x: the images; the last row may be incomplete.
-        columns: images per row (by default up to 10).
-        rows: one label per row, left of it.
-        titles: one per column (above it), or one per image if there is only one row.
-        signed: show (N, 1, H, W) of any range in colour: blue below zero, red above, each image on its own scale.
-        clip: clamp to [-1, 1] what lies outside, as reconstructions may, instead of refusing it.
-        ax: draw into these axes instead of a new figure.
+    There are `columns` images per row (by default up to 10), with one of the labels `rows` left of each row and one of
+    the `titles` above each column. `signed` shows (N, 1, H, W) of any range, blue below zero and red above, each image
+    on its own scale. `clip` clamps to [-1, 1] what lies outside, as reconstructions may, instead of refusing it.
     """
     checks.tensor("x", x, "(N, C, H, W)")
     n, channels, height, width = x.shape

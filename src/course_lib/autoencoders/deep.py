@@ -8,8 +8,6 @@ Shapes: N images, C colours, R rows and as many columns, k latent numbers. Anoth
 TypeError or ValueError.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from dataclasses import dataclass
@@ -23,10 +21,7 @@ from course_lib.draws import rows
 
 @dataclass(frozen=True)
 class Layout:
-    """What an `Encoder` and its mirror image, a `Decoder`, are made of.
-
-    Without convolutions (``channels=()``) both are plain multilayer perceptrons.
-    """
+    """What an `Encoder` and its mirror image, a `Decoder`, are made of; ``channels=()``: multilayer perceptrons."""
 
     resolution: int = 28  # rows and columns of an image, divisible by 2 once per convolution
     colours: int = 1

@@ -96,10 +96,8 @@ def read_verified(relative_path: str) -> bytes:
     path = data_folder() / _inside(relative_path)
     expected = checksums().get(relative_path)
     if expected is None:
-        raise DataFileError(
-            f"{relative_path} is not listed in {data_folder() / 'README.md'}, so it cannot be verified; "
-            "check the name, or add a row with its sha256"
-        )
+        what = f"{relative_path} is not listed in {data_folder() / 'README.md'}, so it cannot be verified"
+        raise DataFileError(f"{what}; check the name, or add a row with its sha256")
     restore = f"restore it with: git checkout -- data/{relative_path}  (or clone the repository again)"
     try:
         with path.open("rb") as file:
@@ -111,10 +109,8 @@ def read_verified(relative_path: str) -> bytes:
     if key not in _verified:
         found = hashlib.sha256(content).hexdigest()
         if found != expected:
-            raise DataFileError(
-                f"{path} is truncated or altered ({len(content)} bytes): "
-                f"expected sha256 {expected}, found {found}; {restore}"
-            )
+            what = f"{path} is truncated or altered ({len(content)} bytes)"
+            raise DataFileError(f"{what}: expected sha256 {expected}, found {found}; {restore}")
         _verified.add(key)
     return content
 
@@ -261,10 +257,8 @@ def _inside(relative_path: str) -> PurePosixPath:
         raise TypeError(f"relative_path must be a string; received {type(relative_path).__name__}")
     path = PurePosixPath(relative_path)
     if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in relative_path:
-        raise ValueError(
-            "relative_path must be a path below the data folder with forward slashes, such as "
-            f"'images/coffee.png'; received {relative_path!r}"
-        )
+        wanted = "a path below the data folder with forward slashes, such as 'images/coffee.png'"
+        raise ValueError(f"relative_path must be {wanted}; received {relative_path!r}")
     return path
 
 

@@ -15,10 +15,7 @@ def from_uint8(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
 
     `pixels` are uint8 (N, H, W) for grey images or (N, H, W, C) with C = 1 or 3, values 0..255. Returns a copy,
     float32 (N, C, H, W) in [-1, 1]; 0 maps to exactly -1 and 255 to exactly +1.
-
-    Raises:
-        TypeError: not an array or tensor, or not uint8.
-        ValueError: another shape, or an empty one.
+    Raises TypeError for anything but uint8 arrays and tensors, ValueError for another shape or an empty one.
     """
     if not isinstance(pixels, (np.ndarray, torch.Tensor)):
         raise TypeError(f"pixels must be a uint8 array or tensor; received {type(pixels).__name__}")
@@ -49,10 +46,7 @@ def to_uint8(x: torch.Tensor) -> np.ndarray:
 
     Returns a uint8 array (N, H, W) if C = 1, else (N, H, W, 3): values outside [-1, 1] (a linear decoder's, say)
     are clipped, as any screen would, and the others rounded to the nearest byte.
-
-    Raises:
-        TypeError: not a floating-point tensor.
-        ValueError: another shape, an empty one, or NaN.
+    Raises TypeError for anything but floating-point tensors, ValueError for another shape, an empty one, or NaN.
     """
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         received = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__

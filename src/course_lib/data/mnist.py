@@ -25,13 +25,11 @@ _SIZE = {"train": 60_000, "test": 10_000}
 def mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     """The images and labels of one split, "train" (60,000) or "test" (10,000), in the order of the original files.
 
+    Raises TypeError or ValueError for another split, DataFileError if a file is missing, truncated or altered.
+
     Returns:
         x: float32 (N, 1, 28, 28) in [-1, 1]; the paper is -1, the ink +1.
         y: int64 (N,), the digit 0..9.
-
-    Raises:
-        TypeError, ValueError: another split.
-        DataFileError: a data file is missing, truncated or altered; says which and how to restore it.
     """
     prefix = PREFIX[choice("split", split, PREFIX)]
     arrays = []
@@ -51,10 +49,7 @@ def parse_idx(raw: bytes) -> np.ndarray:
 
     IDX: two zero bytes, one byte for the type (0x08: unsigned byte), one for the number of dimensions, each
     dimension as a big-endian 32-bit integer, and then the values, last dimension fastest.
-
-    Raises:
-        TypeError: not bytes.
-        ValueError: not an IDX header, another value type, or a length that differs from the header's.
+    Raises TypeError for anything but bytes, ValueError for another header, value type or length.
     """
     if not isinstance(raw, bytes):
         raise TypeError(f"raw must be bytes; received {type(raw).__name__}")

@@ -92,16 +92,12 @@ def celeba(
 
     For non-commercial research only, so nothing of it is in the repository. Needs the package gdown for the download.
     Faces are cropped to the central 178 x 178 pixels of the aligned images and resized once (bilinear, antialiased);
-    the result is cached.
+    the result is cached. Returns x, float32 (N, 3, size, size) in [-1, 1], and attributes, name -> bool array (N,).
 
     Args:
         split: "train" (162,770 images), "valid" (19,867) or "test" (19,962).
         size: width and height in pixels, 8 .. 178.
         n: how many, from the first; None for all. Memory: n * 12 * size**2 bytes, 1 GB for the default.
-
-    Returns:
-        x: float32 (N, 3, size, size) in [-1, 1].
-        attributes: name -> bool array (N,), "Smiling", "Eyeglasses" ...
     """
     split = choice("split", split, ("train", "valid", "test"))
     size = whole("size", size, at_least=8, at_most=178)

@@ -57,8 +57,7 @@ def pictures(
         files: the N paths below `folder`, with forward slashes: row i of x shows files[i].
 
     Raises:
-        TypeError, ValueError: a wrong argument, no pictures, files that cannot be read (all are named), or too many.
-        FileNotFoundError, NotADirectoryError, PermissionError: there is no such folder, or it cannot be read.
+        TypeError, ValueError, OSError: a wrong argument or folder, no pictures, some that cannot be read, or too many.
     """
     if not isinstance(folder, (str, os.PathLike)):
         raise TypeError(f"folder must be a string or a Path; received {type(folder).__name__}")
@@ -153,10 +152,7 @@ def _listed(root: Path) -> tuple[list[str], dict[tuple[str, ...], str]]:
 
 
 def _square(path: Path, size: int, colour: bool, crop: bool, limit: float) -> tuple[Any, tuple[int, int]]:
-    """One picture, uint8 (size, size, 3) or (size, size), and the width and height of the original.
-
-    Refuses one that needs more than `limit` GB to be decoded: as it is, and as RGB or RGBA beside it.
-    """
+    """One picture, uint8 (size, size, 3) or (size, size), and its original width and height; at most `limit` GB."""
     from PIL import Image
 
     with warnings.catch_warnings():
@@ -167,7 +163,7 @@ def _square(path: Path, size: int, colour: bool, crop: bool, limit: float) -> tu
         original = image.size
         # A JPEG file decoded at a half, a quarter or an eighth: six times faster and, with four pixels to one, as good.
         drafted = image.draft(None, (4 * size, 4 * size))
-        if (need := 8 * image.width * image.height / 1e9) > limit:
+        if (need := 8 * image.width * image.height / 1e9) > limit:  # as it is, and as RGB or RGBA beside it
             raise ValueError(
                 f"{image.width} x {image.height} pixels need {need:.3g} GB to be decoded, and limit_gb leaves "
                 f"{limit:.3g}; make it smaller, or raise limit_gb"

@@ -18,14 +18,12 @@ _NAMES = ("astronaut", "chelsea", "coffee")
 def photo(name: str, size: int | None = None) -> torch.Tensor:
     """One colour photograph: float32 (1, 3, H, W) in [-1, 1], red first.
 
+    Raises TypeError or ValueError for a wrong argument, DataFileError if the file is missing, truncated or altered.
+
     Args:
         name: "astronaut" (Eileen Collins; NASA), "chelsea" (a cat) or "coffee" (an espresso on a wooden table).
         size: width and height wanted, in pixels, >= 1; None leaves the 256 x 256 of the file. Resizing is bicubic
             and antialiased, as a photograph that is made smaller without it shows patterns that are not there.
-
-    Raises:
-        TypeError, ValueError: an unknown name, or a wrong size.
-        DataFileError: the file is missing, truncated or altered; says how to restore it.
     """
     name = choice("name", name, _NAMES)
     if size is not None:

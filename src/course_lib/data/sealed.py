@@ -16,12 +16,7 @@ from course_lib.data.files import write_atomically
 
 
 def save_sealed(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes named arrays, compressed, in one step (see `write_atomically`).
-
-    Raises:
-        TypeError: a value is not an array, or is an array of Python objects.
-        OSError: the folder cannot be written.
-    """
+    """Writes named arrays, compressed, in one step. Raises as `write_atomically`; TypeError for arrays of objects."""
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray) or array.dtype.hasobject:
             kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__

@@ -5,25 +5,18 @@ has 4,096 pixels, and a perfect generator must hit 32 points.
 """
 
 import torch
+from torch import Tensor
 
 from course_lib.checks import memory, seed_number, whole
 from course_lib.precision import course_defaults
 
 
 @course_defaults()
-def discs(
-    n: int | None = None, *, size: int = 64, n_radii: int = 32, seed: int = 0
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Centred white discs on black.
+def discs(n: int | None = None, *, size: int = 64, n_radii: int = 32, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Centred white discs on black: n, each with a radius chosen uniformly, or if n is None one of each, rising.
 
+    They have `size` >= 2 pixels each way and `n_radii` radii, at most size // 2 so that no two discs are the same.
     Raises TypeError or ValueError: an argument that is not a whole number, or out of range.
-
-    Args:
-        n: how many images to draw, each with a radius chosen uniformly; None gives each radius once, from the
-            smallest to the largest.
-        size: width and height in pixels, >= 2.
-        n_radii: number of radii, at most size // 2 so that no two discs share all their pixels.
-        seed: of the draws; without effect if n is None.
 
     Returns:
         x: float32 (N, 1, size, size), each pixel -1 (black) or +1 (white); N is n, or n_radii if n is None.
@@ -46,7 +39,7 @@ def discs(
 
 
 @course_defaults()
-def disc_radii(size: int = 64, n_radii: int = 32) -> torch.Tensor:
+def disc_radii(size: int = 64, n_radii: int = 32) -> Tensor:
     """The radii of `discs` in pixels, n_radii equal steps up to size / 2: float64 (n_radii,). Raises as `discs`."""
     size = whole("size", size, at_least=2)
     # Steps of at least one pixel: along the middle row every ring then gains a pixel centre.
@@ -58,20 +51,12 @@ FACTORS = ("column", "row", "radius", "brightness")
 
 
 @course_defaults()
-def moving_discs(
-    n: int, *, size: int = 32, levels: int = 10, seed: int = 0
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Discs on black with four independent factors: column and row of the centre, radius, brightness.
+def moving_discs(n: int, *, size: int = 32, levels: int = 10, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """n discs on black with four independent uniform factors: column and row of the centre, radius, brightness.
 
-    To measure disentanglement with (chapter 6). Edges are antialiased, so the image is a continuous function of the
-    factors; no disc is cut by the border.
+    To measure disentanglement with (chapter 6): images of `size` >= 8 pixels each way, `levels` >= 2 values of each
+    factor. Edges are antialiased, so the image is a continuous function of the factors; no disc is cut by the border.
     Raises TypeError or ValueError: an argument that is not a whole number, or out of range.
-
-    Args:
-        n: how many images to draw, each factor uniform and independent of the others.
-        size: width and height in pixels, >= 8.
-        levels: values that each factor may take, >= 2.
-        seed: of the draws.
 
     Returns:
         x: float32 (N, 1, size, size) in [-1, 1].

@@ -53,8 +53,7 @@ def sample_normal(mean: Tensor, log_var: Tensor, generator: torch.Generator) -> 
 def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
     """log p(x|z) of binary pixels x (N, ...) under independent Bernoulli with these logits (N, ...): (N,).
 
-    Raises ValueError for grey values too: on them the cross-entropy is no log-likelihood, as its exponential does not
-    integrate to 1 over x in [0, 1].
+    Raises ValueError for grey values too: on them the cross-entropy's exponential does not integrate to 1.
     """
     _same_shape("x", x, "logits", logits)
     low, high = float(x.min()), float(x.max())

@@ -1,10 +1,8 @@
 """The variational autoencoder: q(z|x) = N(μ(x), diag σ²(x)), p(z) = N(0, I), p(x|z) Bernoulli or Gaussian.
 
-Kingma & Welling 2014. Encoder and decoder are those of chapter 4; with ``channels=()`` they are the multilayer
-perceptrons of the paper. Pixels are binary {0, 1} for the Bernoulli decoder, in [-1, 1] for the Gaussian one.
+Kingma & Welling 2014; with ``channels=()`` encoder and decoder are the multilayer perceptrons of the paper. Pixels are
+binary {0, 1} for the Bernoulli decoder, in [-1, 1] for the Gaussian one.
 """
-
-from __future__ import annotations
 
 import math
 from dataclasses import dataclass
@@ -85,16 +83,14 @@ class VAE(nn.Module):
 
     def terms(self, x: Tensor, generator: torch.Generator) -> Terms:
         """Both terms of the ELBO of pixels x (N, C, R, R), the first estimated with one draw z ~ q(z|x)."""
-        mean, log_var = self.encode(x)
-        z = sample_normal(mean, log_var, generator)
-        return Terms(self.log_likelihood(x, z), normal_kl(mean, log_var))
+        q = self.encode(x)
+        return Terms(self.log_likelihood(x, sample_normal(*q, generator)), normal_kl(*q))
 
     def log_weights(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """log p(x, z) - log q(z|x) at one draw z ~ q(z|x) per sample: (N,), the ELBO without a closed form."""
-        mean, log_var = self.encode(x)
-        z = sample_normal(mean, log_var, generator)
-        log_q = normal_log_density(z, mean, log_var)
-        return self.log_likelihood(x, z) + normal_log_density(z) - log_q
+        q = self.encode(x)
+        z = sample_normal(*q, generator)
+        return self.log_likelihood(x, z) + normal_log_density(z) - normal_log_density(z, *q)
 
     def images(self, z: Tensor) -> Tensor:
         """The mean image p(x|z) of codes z (N, k), in [-1, 1]: (N, C, R, R)."""

@@ -4,8 +4,6 @@ p(x, z₁, z₂) = p(x|z₁, z₂) p(z₁|z₂) p(z₂) and q(z₁, z₂|x) = q(
 the ladder VAE (Sønderby et al. 2016) and NVAE (Vahdat & Kautz 2020); here with dense layers and binary pixels.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

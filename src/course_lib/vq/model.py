@@ -1,7 +1,5 @@
 """VQ-VAE: images -> a small grid of tokens -> images (van den Oord, Vinyals & Kavukcuoglu 2017)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

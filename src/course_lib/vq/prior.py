@@ -1,12 +1,9 @@
 """An autoregressive prior over tokens: p(s) = Π_t p(s_t | s_1 … s_{t-1}), by a small causal transformer.
 
-Vaswani et al. 2017 with the normalisation in front of each block (Radford et al. 2019). van den Oord et al. 2017 used
-a PixelCNN; today's tokenisers are followed by a transformer (Esser, Rombach & Ommer 2021).
+Vaswani et al. 2017 with the normalisation in front of each block (Radford et al. 2019), as in Esser et al. 2021.
 
 Shapes: N sequences, T tokens (the grid read row by row), V = K codes, d numbers per position, h heads.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -92,10 +89,7 @@ class TokenPrior(nn.Module):
 
     @course_defaults()
     def sample(self, n: int, generator: torch.Generator, *, temperature: float = 1.0) -> Tensor:
-        """`n` grids of tokens (n, rows, columns), drawn token by token.
-
-        Keys and values of earlier positions are kept, so each step costs one position instead of all.
-        """
+        """`n` grids of tokens (n, rows, columns), drawn token by token, with keys and values of earlier ones kept."""
         checks.whole("n", n)
         checks.real("temperature", temperature, positive=True)
         checks.generator("generator", generator)

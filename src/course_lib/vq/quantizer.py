@@ -6,8 +6,6 @@ nobody uses are moved to where the data are, as Dhariwal et al. 2020 (Jukebox) d
 Shapes: N images, d numbers per vector, H x W vectors per image, K codes.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -28,15 +26,11 @@ class Quantized(NamedTuple):
 
 
 class VectorQuantizer(nn.Module):
-    """A codebook of `codes` vectors of `dimensions` numbers each.
+    """A codebook of `codes` (K) vectors of `dimensions` (d) numbers each.
 
-    Args:
-        codes: K.
-        dimensions: d.
-        decay: of the moving averages that the codes are, or None to learn them by the codebook loss.
-        revive_below: a code whose moving count of uses per batch falls below this is moved onto a vector of the
-            batch; 0 leaves dead codes dead. Only with moving averages, in training mode.
-        generator: draws the first codes and the vectors that dead codes move to; on the CPU.
+    `decay` is that of the moving averages that the codes are; None learns them by the codebook loss. In training mode,
+    a code whose moving count of uses per batch falls below `revive_below` is moved onto a vector of the batch. The
+    `generator`, on the CPU, draws the first codes and the vectors that dead codes move to.
     """
 
     def __init__(
