@@ -12,8 +12,9 @@ import torch.nn.functional as F
 
 from course_lib import data, features, zoo
 from course_lib.classifiers import AvatarCNN, AvatarCNNConfig
-from course_lib.recipes import RECIPES, avatars
+from course_lib.recipes import avatars
 from course_lib.training import Runtime
+from course_lib.zoo.architectures import build
 
 pytest.importorskip("dicebear")
 pytest.importorskip("resvg_py")
@@ -175,7 +176,7 @@ def test_each_attribute_has_its_own_columns():
 
 def test_a_config_comes_back_from_its_card():
     cfg = AvatarCNNConfig(SMALL, channels=(4, 6, 8, 10), features=12)
-    net = RECIPES["avatar_classifier"].build(json.loads(json.dumps(dataclasses.asdict(cfg))))
+    net = build("AvatarCNN", json.loads(json.dumps(dataclasses.asdict(cfg))))
     assert net.cfg == cfg
     assert net.embed(X).shape == (2, 12)
     assert net(X).shape == (2, 5)

@@ -1,5 +1,7 @@
 """The shipped checkpoints keep what their cards claim, and the cards what the course promises."""
 
+import dataclasses
+
 import pytest
 import torch
 from scipy.stats import spearmanr
@@ -99,7 +101,10 @@ def test_clipping_and_penalty_do_what_chapter_10_says(what):
     clip, penalty = zoo.load(f"wgan_{what}"), zoo.load(f"wgan_gp_{what}")
     images = [zoo.info(name)["images_seen"] for name in (f"wgan_{what}", f"wgan_gp_{what}")]
     assert images[0] == pytest.approx(images[1], rel=1e-3)  # whole rounds of five and of two critic steps
-    assert clip.cfg == penalty.cfg
+    deeper = (
+        {"refine": 2} if what == "mnist" else {}
+    )  # a clipped critic that is so deep hardly learns (chapter 10)
+    assert dataclasses.replace(clip.cfg, **deeper) == penalty.cfg
     assert clipped_share(clip.D, 1.01 * CLIP) == 0
     real = data.mnist("test")[0][:512] if what == "mnist" else data.discs(512, seed=5)[0]
     norms = []
@@ -129,13 +134,26 @@ def test_a_clipped_critic_that_sees_a_difference_has_most_weights_at_the_bounds(
 
 
 def test_the_critics_estimate_follows_the_quality_of_the_samples():
-    """Spearman's correlation of gap and Fréchet distance along WGAN-GPs with five critic steps, of two seeds."""
+    """Spearman's correlation of gap and Fréchet distance along WGAN-GPs, while their learning rates are constant."""
+    shipped = zoo.info("wgan_gp_mnist")
+    constant = round(20 * (1 - shipped["settings"]["decay"]))
     for rows in (
-        zoo.info("wgan_gp_mnist")["progress"],
+        shipped["progress"][:constant],
         zoo.recorded("critic_progress")["runs"]["5 critic steps"],
     ):
-        assert len(rows) == 20
+        assert len(rows) >= 15
         assert spearmanr([row["gap"] for row in rows], [row["frechet"] for row in rows]).statistic >= 0.8
+
+
+@pytest.mark.parametrize("name", ["dcgan_mnist", "wgan_gp_mnist"])
+def test_the_two_games_of_digits_are_near_the_data_after_the_same_training(name):
+    card = zoo.info(name)
+    score = card["scores"]["Fréchet distance, digits"]
+    assert score["n"] == 10_000
+    assert score["value"] + score["ci95"] <= 0.6
+    both = [zoo.info(one) for one in ("dcgan_mnist", "wgan_gp_mnist")]
+    for key in ("config", "images_seen", "batch", "critic_steps", "half_life", "data"):
+        assert both[0][key] == both[1][key], key
 
 
 def test_discs_come_out_as_discs():
