@@ -20,7 +20,6 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_SOURCE = Path(__file__).resolve().parents[3]  # the clone, if the library runs from one
 _CLONE = "Clone the whole repository and install from the clone (pip install -e .)"
 _HASH_CELL = re.compile(r"`([0-9a-f]{64})`")
 _PATH_CELL = re.compile(r"`([^`|]+)`")
@@ -35,12 +34,17 @@ class DataFileError(OSError):
     """A file of the course is missing, truncated, altered or not listed in data/README.md."""
 
 
+def _source() -> Path:
+    """The clone, if the library runs from one."""
+    return Path(__file__).resolve().parents[3]
+
+
 def repository_folder() -> Path:
     """The clone that holds the course's book: around the library's source, else around the folder of COURSE_DATA.
 
     Raises DataFileError: there is none, as when course_lib was installed without its repository.
     """
-    folders = [_SOURCE]
+    folders = [_source()]
     if named := os.environ.get("COURSE_DATA"):
         folders.append(Path(named).expanduser().parent)
     for folder in folders:
@@ -48,14 +52,14 @@ def repository_folder() -> Path:
             return folder
     raise DataFileError(
         "the course's repository was not found: expected it around the library's source, "
-        f"found no book in {_SOURCE}. {_CLONE}"
+        f"found no book in {_source()}. {_CLONE}"
     )
 
 
 def data_folder() -> Path:
     """The repository's `data/` folder, or that named by the variable COURSE_DATA. Raises DataFileError if absent."""
     named = os.environ.get("COURSE_DATA")
-    folder = Path(named).expanduser() if named else _SOURCE / "data"
+    folder = Path(named).expanduser() if named else _source() / "data"
     if not (folder / "README.md").is_file():
         where = "COURSE_DATA names" if named else "beside the library's source, expected"
         raise DataFileError(
