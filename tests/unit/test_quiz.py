@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
-from course_lib import data, leaderboard, quiz
+from course_lib import data, quiz
 from course_lib.data import files
+from course_lib.leaderboard.page import page_path
 
 
 @pytest.mark.parametrize(
@@ -37,13 +38,13 @@ def test_an_unknown_quiz_is_answered_with_the_known_ones():
 
 def test_data_elsewhere_leave_the_book_where_it_is(monkeypatch, tmp_path):
     """COURSE_DATA may name a copy of the data folder, with no book beside it."""
-    asked, page = quiz.questions("03_before"), leaderboard.page_path()
+    asked, page = quiz.questions("03_before"), page_path()
     shutil.copytree(data.data_folder() / "records", tmp_path / "data" / "records")
     shutil.copy(data.data_folder() / "README.md", tmp_path / "data")
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
     assert data.data_folder() == tmp_path / "data"
     assert quiz.questions("03_before") == asked
-    assert leaderboard.page_path() == page
+    assert page_path() == page
     assert page.is_file()
 
 
