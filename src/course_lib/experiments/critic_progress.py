@@ -19,7 +19,9 @@ def record_critic(rt: Runtime, quiet: bool = False) -> Facts:
         def one(critics: int = critics) -> Facts:
             own = rt.with_seed(rt.seed + 1)
             with own.seeded():
-                return train_critic(own, quiet, clip=False, images=448_000, decay=0.0, critics=critics)[1]
+                return train_critic(
+                    own, quiet, clip=False, images=448_000, decay=0.0, critics=critics, half_life=None
+                )[1]
 
         facts = rt.part(f"{critics}-critics", one)
         runs[f"{critics} critic steps"] = facts["progress"]
