@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import sys
 from typing import Any
 
 import torch
 
 from course_lib import data
+from course_lib.recipes import RECIPES, Recipe
+from course_lib.training import duelling, fitting
 
 FEW = 320  # pictures; a test set that features of 128 numbers make a regular covariance of
+SHORT = {"epochs": 1, "images": FEW, "faces": FEW}
 MNIST, CIFAR, AVATARS = data.mnist, data.cifar10_sample, data.avatars
 
 
@@ -37,3 +43,29 @@ def install(monkeypatch: Any) -> None:
             name,
             lambda n=None, full=full, **settings: full(n if n is None else min(n, FEW), **settings),
         )
+
+
+def shortened(recipe: Recipe) -> Recipe:
+    """The same recipe, one pass over a few pictures."""
+    known = inspect.signature(recipe.train).parameters
+    settings = {**recipe.settings, **{key: value for key, value in SHORT.items() if key in known}}
+    return dataclasses.replace(recipe, settings=settings)
+
+
+def two_minibatches(monkeypatch: Any) -> None:
+    """At most two of them in every loop of a recipe."""
+    fit, duel = fitting.fit, duelling.duel
+
+    def two_of(loop: Any) -> Any:
+        def run(rt: Any, model: Any, batches: Any, *args: Any, **settings: Any) -> Any:
+            settings["images"] = 2 * settings["batch"] * settings.get("critics", 1)
+            if loop is fit:
+                settings["warm"] = 0.75  # of two steps, more than one
+            return loop(rt, model, batches, *args, **settings)
+
+        return run
+
+    for module in {recipe.train.__module__ for recipe in RECIPES.values()}:
+        for name, loop in (("fit", fit), ("duel", duel)):
+            if hasattr(sys.modules[module], name):
+                monkeypatch.setattr(sys.modules[module], name, two_of(loop))

@@ -13,10 +13,8 @@ import torch
 from course_lib import data, evaluation, precision
 from course_lib.commands.zoo import main
 from course_lib.recipes import RECIPES, verify
-from course_lib.training import Runtime, duelling, fitting
+from course_lib.training import Runtime
 from tests.accelerator import small
-
-SHORT = {"epochs": 1, "images": small.FEW, "faces": small.FEW}
 
 
 @pytest.fixture(autouse=True)
@@ -27,39 +25,14 @@ def few(monkeypatch):
         yield
 
 
-def shortened(recipe):
-    """The same recipe, one pass over a few pictures."""
-    import inspect
-
-    known = inspect.signature(recipe.train).parameters
-    settings = {**(recipe.settings or {}), **{key: value for key, value in SHORT.items() if key in known}}
-    return dataclasses.replace(recipe, settings=settings)
-
-
 @pytest.fixture
 def brief(monkeypatch):
     """At most two minibatches in every loop."""
-    fit, duel = fitting.fit, duelling.duel
-
-    def two_of(loop):
-        def run(rt, model, batches, *args, **settings):
-            settings["images"] = 2 * settings["batch"] * settings.get("critics", 1)
-            if loop is fit:
-                settings["warm"] = 0.75  # of two steps, more than one
-            return loop(rt, model, batches, *args, **settings)
-
-        return run
-
-    for module in {recipe.train.__module__ for recipe in RECIPES.values()}:
-        import sys
-
-        for name, loop in (("fit", fit), ("duel", duel)):
-            if hasattr(sys.modules[module], name):
-                monkeypatch.setattr(sys.modules[module], name, two_of(loop))
+    small.two_minibatches(monkeypatch)
 
 
 def trained(name, kind):
-    recipe = shortened(RECIPES[name])
+    recipe = small.shortened(RECIPES[name])
     rt = Runtime("smoke", kind, seed=0)
     model, facts = recipe.train(rt, True, **recipe.settings)
     assert evaluation.device_of(model).type == kind
@@ -85,7 +58,7 @@ def test_the_command_line_trains_to_the_end(name, kind, brief, tmp_path, monkeyp
     shutil.copytree(source, tmp_path / "data")
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
-    recipe = shortened(RECIPES[name])
+    recipe = small.shortened(RECIPES[name])
     score = recipe.score
     monkeypatch.setitem(RECIPES, name, dataclasses.replace(recipe, score=lambda model: score(model, 200)))
     assert main(["train", name]) == 0
