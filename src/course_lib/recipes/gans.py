@@ -158,10 +158,10 @@ def train_critic(
 ) -> tuple[nn.Module, Facts]:
     """WGAN, its critic kept Lipschitz by clipping or by the gradient penalty, on MNIST or on 20,000 `data.discs`.
 
-    Both have the same minibatches and images (on discs the same networks too), and Adam with the betas of Gulrajani et al. 2017. Short trials
-    chose the learning rates for each and, on discs, the critic steps (and so how many steps the generator has): a
-    clipped critic needs smaller steps than a penalised one, for its weights have only from -c to c to go. The learning
-    rates fall in the last share `decay` of the training; `critics` sets other critic steps than the usual ones;
+    Both have the same minibatches and images (on discs the same networks too), and Adam with the betas of Gulrajani et
+    al. 2017. Short trials chose the learning rates and critic steps for each: a clipped critic needs smaller steps than
+    a penalised one, for its weights have only from -c to c to go. The learning rates fall in the last share `decay` of
+    the training; `critics` sets other critic steps than the usual ones;
     `config` goes to `GANConfig`.
     """
     lr, usual = CRITICS[clip, discs]
