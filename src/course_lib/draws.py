@@ -22,7 +22,7 @@ class Generator(torch.Generator):
 
 
 def rows(kind: Callable[..., Tensor], n: int, *shape: int, generator: torch.Generator | None) -> Tensor:
-    """``kind(n, *shape)``, as of ``torch.randn`` or ``torch.rand``, float32, where the generator is: (n, *shape).
+    """``kind(n, *shape)``, as of ``torch.randn`` or ``torch.rand``, float32, where the generator is: (n, …).
 
     If the generator belongs to one of several processes, these are its rows of the n · world that all of them draw.
     """

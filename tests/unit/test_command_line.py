@@ -59,7 +59,7 @@ def test_a_short_training_elsewhere_can_be_loaded_and_leaves_no_snapshots(tmp_pa
     card = json.loads(capsys.readouterr().out)
     assert card == json.loads((tmp_path / "drive" / "wgan_discs.json").read_text())
     assert card["images_seen"] <= 20 * 32 * 5
-    model = zoo.assemble(card, (tmp_path / "drive" / "wgan_discs.safetensors").read_bytes())
+    model = zoo.load("wgan_discs", folder=tmp_path / "drive")
     assert model.sample(2, torch.Generator().manual_seed(0)).shape == (2, 1, 64, 64)
     assert not (tmp_path / "drive" / "training" / "wgan_discs").exists()
     assert zoo.info("wgan_discs") == before
@@ -76,7 +76,7 @@ def test_ctrl_c_keeps_the_training_and_says_how_to_go_on(tmp_path):
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
         assert process.wait(timeout=60) == 130
-    assert f"kept; go on with: {zoo.COMMAND} train vae_mnist_2 --out {tmp_path} --resume" in said
+    assert f"kept; go on with: {zoo.COMMAND} train vae_mnist_2 --device cpu --out {tmp_path} --resume" in said
     (kept,) = (tmp_path / "training" / "vae_mnist_2").glob("*.safetensors")
     assert Snapshot(kept).load()["images_seen"] > 0
 
@@ -107,6 +107,14 @@ def test_what_is_exported_gives_what_the_model_gives(name, tmp_path, capsys):
     used = next((part for key in ("G", "decoder") if (part := getattr(model, key, None)) is not None), model)
     x = torch.randn(3, 1, 28, 28) if name == "digit_classifier" else torch.randn(3, model.cfg.latent)
     torch.testing.assert_close(torch.export.load(str(path)).module()(x), used(x))
+
+
+@pytest.mark.parametrize("name", ["vq_mnist", "token_prior", "vae_two_level"])
+def test_what_cannot_be_exported_is_said_in_one_line(name, tmp_path, capsys):
+    assert main(["export", name, "--out", str(tmp_path / "model.pt2")]) == 1
+    said = capsys.readouterr().err
+    assert "export: expected a generator, a decoder or a classifier" in said
+    assert said.count("\n") == 1
 
 
 def test_a_full_gpu_is_one_line_with_what_to_do(capsys):

@@ -54,6 +54,18 @@ def test_two_processes_stay_in_step_over_200_iterations_and_near_the_single_one(
     assert max(float((first[name] - whole[name]).abs().max()) for name in whole) < 0.05 * size
 
 
+def test_two_processes_keep_snapshots_and_go_on_from_them(tmp_path):
+    """They look at each other's losses every 50 steps, and write every 12th; both must do both in the same steps."""
+    done, _ = start(tmp_path, "stopped", 2)
+    assert done.returncode != 0
+    assert "stopped in step 180" in done.stderr
+    assert len(list((tmp_path / "snapshots").glob("1-?.safetensors"))) == 2
+    resumed = results(tmp_path, "resumed", 2)
+    whole = results(tmp_path, "whole", 2)
+    for one in resumed:
+        assert all(torch.equal(one[name], whole[0][name]) for name in one)
+
+
 def test_one_process_that_dies_ends_the_other_with_a_message(tmp_path):
     done, seconds = start(tmp_path, "dies", 2)
     assert done.returncode != 0

@@ -73,11 +73,11 @@ def test_within_applied_the_model_has_the_average_and_then_its_own_again():
     assert torch.equal(model.weight, average.average.weight)
 
 
-def play(folder=None, *, resume=False, stop=None):
+def play(folder=None, *, resume=False, stop=None, averaged=True):
     kept = None if folder is None else Snapshots(folder, {"run": "t"}, resume=resume)
     rt = Runtime("gpu", "cpu", seed=0, snapshots=kept)
     gan = rt.place(GAN(GANConfig(resolution=8, width=2, latent=3)))
-    average = EMA(gan.G, half_life=50)
+    average = EMA(gan.G, half_life=50) if averaged else None
     x = torch.rand(40, 1, 8, 8, generator=generator(1)) * 2 - 1
     raw = []
 
@@ -105,6 +105,13 @@ def test_a_game_ends_with_the_averaged_generator_and_an_interruption_changes_not
         play(tmp_path, stop=200)
     again, _, _ = play(tmp_path, resume=True)
     assert all(torch.equal(a, b) for a, b in zip(gan.state_dict().values(), again.state_dict().values()))
+
+
+def test_a_game_with_an_average_is_not_resumed_without_one(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path, stop=200)
+    with pytest.raises(ValueError, match="expected half_life = None, found 50"):
+        play(tmp_path, resume=True, averaged=False)
 
 
 def test_another_half_life_is_not_resumed():

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import signal
 
 import pytest
 import torch
@@ -572,3 +573,32 @@ def test_every_exception_of_the_library_survives_a_pickle():
         error = TrainingDiverged("loss", 1.0, 3) if kind is TrainingDiverged else kind("said so")
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again)) == (type(error), str(error))
+
+
+def test_after_an_error_in_the_loop_ctrl_c_does_what_it_did_before(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ZeroDivisionError):
+        run(autoencoder, tmp_path, wrap=lambda loss: lambda x: 1 / 0)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_ends_the_loop_after_its_step_and_keeps_it(tmp_path):
+    def interrupting(loss):
+        calls = []
+
+        def wrapped(x):
+            calls.append(x)
+            if len(calls) == 7:
+                signal.raise_signal(signal.SIGINT)
+            return loss(x)
+
+        return wrapped
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(autoencoder, tmp_path, wrap=interrupting)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert (
+        LastTwo(tmp_path / "1").load()["images_seen"] == 7 * BATCH
+    )  # the regular ones are after every third step
+    assert same_weights(run(autoencoder, tmp_path, resume=True)[0], run(autoencoder)[0])

@@ -11,7 +11,7 @@ from course_lib.commands import spoken
 from course_lib.data import Stream
 from course_lib.gans import GAN, GANConfig
 from course_lib.gans.losses import Objective, gradient_penalty, wasserstein
-from course_lib.training import EMA, Runtime, duel, fit
+from course_lib.training import EMA, Runtime, Snapshots, duel, fit
 from course_lib.training.distributed import own_rows, parallel, world
 from course_lib.training.scaled import Scaled
 
@@ -82,7 +82,27 @@ def dies(rt: Runtime) -> dict[str, torch.Tensor]:
     return game(rt, 10_000, watch)
 
 
-TASKS = {"gradients": gradients, "game": lambda rt: game(rt, 200), "rows": rows_seen, "dies": dies}
+def kept(rt: Runtime, resume: bool) -> dict[str, torch.Tensor]:
+    """A game with snapshots, longer than the processes go between two looks at each other; stopped, or resumed."""
+    folder = Path(sys.argv[1]) / "snapshots"
+    rt.snapshots = Snapshots(folder, {"run": "t"}, resume=resume)
+
+    def watch(seen: int, _: object) -> None:
+        if not resume and seen == 180 * BATCH:
+            raise ValueError("stopped in step 180")
+
+    return game(rt, 240, watch)
+
+
+TASKS = {
+    "stopped": lambda rt: kept(rt, False),
+    "resumed": lambda rt: kept(rt, True),
+    "whole": lambda rt: game(rt, 240),
+    "gradients": gradients,
+    "game": lambda rt: game(rt, 200),
+    "rows": rows_seen,
+    "dies": dies,
+}
 
 
 def run(folder: Path, what: str) -> int:

@@ -49,7 +49,7 @@ def _advised(error: BaseException) -> str:
     if isinstance(error, torch.OutOfMemoryError):
         return (
             "the GPU's memory is full; what was kept is intact: go on with --resume and --accumulate 2, which works on "
-            "half a minibatch at a time, or with --device cpu, and end other programs that use the GPU "
+            "half a minibatch at a time, or start anew with --device cpu; end other programs that use the GPU "
             f"({str(error).splitlines()[0]})"
         )
     return str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from course_lib import experiments, recipes, zoo
 from course_lib.commands import spoken
 from course_lib.metrics import with_interval
 from course_lib.recipes.making import training_folder
-from course_lib.training.resume import Snapshots
+from course_lib.training import Snapshots, distributed
 from course_lib.training.runtime import BUDGETS, PRECISIONS
 
 EPILOG = """\
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--precision",
         choices=PRECISIONS,
         default="float32",
-        help=("fast: half precision where the GPU is faster in it"),
+        help=("fast: half precision where the machine is faster in it"),
     )
     train.add_argument(
         "--accumulate",
@@ -91,6 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     export.add_argument("name", help="as in the list")
     export.add_argument("--out", type=Path, help="the file; by default NAME.pt2 in this folder")
     options = parser.parse_args(arguments)
+    options.arguments = sys.argv[1:] if arguments is None else arguments
     if options.command == "train" and options.budget != "gpu" and options.out is None:
         parser.error(
             "train: a shorter training does not replace a shipped model; say where to write it with --out"
@@ -137,19 +139,23 @@ def _interruptible(options: argparse.Namespace, folder: Path, run: Callable[[], 
     try:
         card = run()
     except KeyboardInterrupt:
-        out = f" --out {options.out}" if getattr(options, "out", None) else ""
-        again = f"{zoo.COMMAND} {options.command} {options.name}{out}"
         kept = Snapshots(folder, {}).kept()
-        print(
-            f"\nkept; go on with: {again} --resume"
-            if kept
-            else f"\nnothing was kept yet; start anew with: {again}",
-            file=sys.stderr,
-        )
+        begun = "kept; go on with" if kept else "nothing was kept yet; start anew with"
+        print(f"\n{begun}: {_again(options.arguments, resume=bool(kept))}", file=sys.stderr)
         return 130  # what a shell returns for Ctrl-C
     if card:
         print(json.dumps(card, indent=2))
+        if out := getattr(options, "out", None):
+            print(f"load it with: zoo.load({options.name!r}, folder={str(out)!r})", file=sys.stderr)
     return 0
+
+
+def _again(arguments: list[str], *, resume: bool) -> str:
+    """The command that goes on with what these arguments began, or begins it anew."""
+    processes = distributed.world()[1]
+    start = f"torchrun --nproc-per-node {processes} -m course_lib.zoo" if processes > 1 else zoo.COMMAND
+    words = [word for word in arguments if word != "--resume"] + ["--resume"] * resume
+    return f"{start} {shlex.join(words)}"
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -162,7 +168,7 @@ def _export(options: argparse.Namespace) -> int:
     path = options.out or Path(f"{options.name}.pt2")
     inputs = recipes.export(options.name, path)
     print(
-        f"wrote {path}; use it with: torch.export.load({str(path)!r}).module()(x), x: {inputs}, N at least 2"
+        f"wrote {path}; use it with: torch.export.load({str(path)!r}).module()(…), with {inputs}, N at least 2"
     )
     return 0
 

@@ -40,7 +40,7 @@ def record(
     module, function = EXPERIMENTS[name].rsplit(".", 1)
     run = getattr(importlib.import_module(module), function)
     data.require_writable(data.data_folder() / zoo.RECORDS, "the record")
-    kept = Snapshots(folder(name), {"record": name}, resume=resume)
+    kept = Snapshots(folder(name), {"record": name, "seed": 0, "device": device or "the best"}, resume=resume)
     rt = Runtime("gpu", device, seed=0, snapshots=kept)
     facts = run(rt, quiet)
     card = {

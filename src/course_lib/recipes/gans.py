@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from course_lib import data, features, metrics
 from course_lib.cards import Facts, Score, card, share
+from course_lib.checks import ImageRangeWarning
 from course_lib.evaluation import device_of
 from course_lib.gans import GAN, GANConfig, losses
 from course_lib.recipes.discs import score_discs
@@ -37,10 +39,10 @@ class Progress:
     images.
     """
 
-    def __init__(self, gan: GAN, images: int, average: EMA | None) -> None:
+    def __init__(self, gan: GAN, images: int, average: EMA | None, marks: int | None = None) -> None:
         self.rows: list[dict[str, float]] = []
         self._average = average
-        self._gan, self._every = gan, images / MARKS
+        self._gan, self._every = gan, images / (marks or MARKS)
         self._gap, self._steps = torch.zeros(()), 0
         self._judge = features.digit_classifier(next(gan.parameters()).device)
         self._real = self._judge.features(data.mnist("test")[0])
@@ -52,7 +54,10 @@ class Progress:
             return
         with self._average.applied() if self._average else contextlib.nullcontext():
             x = self._gan.sample(2_000, torch.Generator().manual_seed(0))
-        found = metrics.frechet(self._real, self._judge.features(x), extractor=self._judge.name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ImageRangeWarning)  # the first samples are grey
+            features_ = self._judge.features(x)
+        found = metrics.frechet(self._real, features_, extractor=self._judge.name)
         gap = float(self._gap) / self._steps
         self.rows.append({"images": images_seen, "gap": gap, "frechet": found.value, "ci95": found.ci95})
         self._gap, self._steps = torch.zeros(()), 0
@@ -77,7 +82,7 @@ def train_dcgan_mnist(
     x, _ = data.mnist("train")
     gan = rt.place(GAN(GANConfig(**DIGITS)))
     average, images = _average(gan, half_life), rt.images(images, step=32)
-    watch = Progress(gan, images, average)
+    watch = Progress(gan, images, average, MARKS if rt.judged else 2)
     facts = duel(
         rt,
         gan,
@@ -169,7 +174,7 @@ def train_critic(
     gan = rt.place(GAN(GANConfig(**{"normalise": False, "resolution": x.shape[-1], **config})))
     critics = critics or usual
     average, images = _average(gan, half_life), rt.images(images, step=32 * critics)
-    watch = None if discs else Progress(gan, images, average)
+    watch = None if discs else Progress(gan, images, average, MARKS if rt.judged else 2)
     facts = duel(
         rt,
         gan,

@@ -122,8 +122,7 @@ def export(name: str, path: Path) -> str:
         ValueError: as `zoo.load`. OSError: the file cannot be written.
     """
     model = zoo.load(name)
-    used = next((part for key in ("G", "decoder") if (part := getattr(model, key, None)) is not None), model)
-    inputs = _example(model, used)
+    used, inputs = _used(model)
     batch = torch.export.Dim("batch", min=2)
     shapes = tuple({0: batch} for _ in inputs)
     buffer = io.BytesIO()
@@ -132,17 +131,19 @@ def export(name: str, path: Path) -> str:
     return ", ".join(f"({', '.join(['N', *map(str, x.shape[1:])])}) {str(x.dtype)[6:]}" for x in inputs)
 
 
-def _example(model: nn.Module, used: nn.Module) -> tuple[torch.Tensor, ...]:
-    """Three of what `used`, a part of `model` or all of it, is called with."""
-    cfg = model.cfg
-    if used is not model:
-        codes = torch.zeros(3, cfg.latent)
-        return (codes, torch.zeros(3, dtype=torch.int64)) if getattr(cfg, "classes", 0) else (codes,)
+def _used(model: nn.Module) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    """The part of a model that is used, and three of what it is called with."""
     kind = type(model).__name__
-    if kind == "TokenPrior":
-        return (torch.zeros(3, cfg.rows, cfg.columns, dtype=torch.int64),)
-    side, colours = (64, 3) if kind == "AvatarCNN" else (28, 1)
-    return (torch.zeros(3, colours, side, side),)
+    if kind in ("GAN", "VAE", "Autoencoder"):
+        codes = torch.zeros(3, model.cfg.latent)
+        labels = (torch.zeros(3, dtype=torch.int64),) if getattr(model.cfg, "classes", 0) else ()
+        return (model.G if kind == "GAN" else model.decoder), (codes, *labels)
+    if kind in ("DigitCNN", "AvatarCNN"):
+        return model, (torch.zeros(3, 1, 28, 28) if kind == "DigitCNN" else torch.zeros(3, 3, 64, 64),)
+    raise ValueError(
+        f"export: expected a generator, a decoder or a classifier, got a {kind}, which samples step by step or has "
+        "several parts; load it in Python, with zoo.load"
+    )
 
 
 def hardware(rt: Runtime) -> str:

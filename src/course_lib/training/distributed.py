@@ -8,8 +8,10 @@ PyTorch's `SyncBatchNorm` puts the statistics together.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -35,9 +37,11 @@ def join(device: torch.device) -> None:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
 
 
-def own_device() -> str | None:
-    """The GPU that belongs to this process, if there are several of both."""
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if world()[1] > 1 and torch.cuda.is_available() else None
+def own_device(device: str | None) -> str | None:
+    """`device`; of several processes that may use any GPU (None or "cuda"), each has one of its own."""
+    if world()[1] > 1 and torch.cuda.is_available() and device in (None, "cuda"):
+        return f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    return device
 
 
 class _Step(nn.Module):
@@ -85,6 +89,26 @@ def own_rows(x: Tensor) -> Tensor:
     return x[rank * n : (rank + 1) * n]
 
 
+@contextlib.contextmanager
+def others_needed() -> Iterator[None]:
+    """What fails within it because another process has ended says so.
+
+    Raises:
+        OthersEnded: one of them does not answer.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if world()[1] == 1 or not re.search(
+            "gloo|nccl|connection|peer|collective", str(error), re.IGNORECASE
+        ):
+            raise
+        raise OthersEnded(
+            "another process of this training has ended, see its message; go on with --resume "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+
+
 def averaged(values: Tensor) -> Tensor:
     """The mean of `values` over all processes, which all of them must ask for; NaN if one has NaN.
 
@@ -93,12 +117,7 @@ def averaged(values: Tensor) -> Tensor:
     """
     if world()[1] == 1:
         return values
-    try:
+    with others_needed():
         values = values.clone()
         dist.all_reduce(values)
-    except RuntimeError as error:
-        raise OthersEnded(
-            "another process of this training has ended, see its message; go on with --resume "
-            f"({str(error).splitlines()[0]})"
-        ) from error
     return values / world()[1]

@@ -119,6 +119,7 @@ def duel(
         "decay": decay,
         "loss": loss.name,
         "penalties": [[full_name(penalty), weight] for penalty, weight in objective.penalties],
+        "half_life": None if average is None else average.half_life,
     }
     scaled = Scaled(rt)
     parts = {"gan": gan, "batches": batches, "step_G": step_G, "step_D": step_D}
@@ -139,7 +140,7 @@ def duel(
 
     loss_D, loss_G = parallel(D, loss_D), parallel(G, loss_G)
     won = _Won(loss)
-    with progress(rounds * round_, what, quiet=quiet or rt.rank > 0) as bar:
+    with guard, progress(rounds * round_, what, quiet=quiet or rt.rank > 0) as bar:
         bar.initial = guard.images_seen
         bar.update(guard.images_seen)
         for number in range(guard.images_seen // round_, rounds):

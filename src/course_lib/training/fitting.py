@@ -91,7 +91,7 @@ def fit(
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "batches": batches}
     parts |= scaled.parts
     guard = Guard(rt, plan, steps * batch, parts)
-    with progress(steps * batch, what, quiet=quiet or rt.rank > 0) as bar:
+    with guard, progress(steps * batch, what, quiet=quiet or rt.rank > 0) as bar:
         bar.initial = guard.images_seen  # so that the speed is that of this run alone
         bar.update(guard.images_seen)
         for step in range(guard.images_seen // batch, steps):

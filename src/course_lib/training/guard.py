@@ -30,7 +30,8 @@ class Guard:
 
     If ``rt.snapshots`` resumes a run, `parts` and all generators are set to where that run stood, and `images_seen`
     says where that is; so make it last, just before the loop. Without ``rt.snapshots`` it only watches. With them,
-    Ctrl-C ends the loop after the step that it comes in, so that it can be kept; a second one ends it at once.
+    Ctrl-C ends the loop after the step that it comes in, so that it can be kept; a second one ends it at once. Run the
+    loop within ``with guard:``, so that Ctrl-C is given back whatever happens.
 
     Args:
         rt: has the device, the generators and the snapshots.
@@ -53,6 +54,7 @@ class Guard:
         self._recent: list[tuple[int, Mapping[str, Tensor]]] = []  # images seen, and what to watch
         self._kept_at, self._kept_when = 0, time.monotonic()
         self._before: Any = None  # what Ctrl-C did before
+        self._stop = False
         self._snapshots = rt.snapshots.next() if rt.snapshots else None
         if self._snapshots is None:
             return
@@ -64,12 +66,11 @@ class Guard:
                 )
         self._generators = _generators(rt, parts)
         self._plan = {**rt.snapshots.run, "seed": rt.seed, "device": rt.device.type, **plan}
-        self._plan |= {"precision": str(rt.precision), "accumulate": rt.accumulate, "processes": rt.world}
+        self._plan |= {"precision": str(rt.precision), "device_noise": rt.device_noise, "processes": rt.world}
         self._plan |= _architecture(parts)
         self._plan["generators"] = [name for name, _ in self._generators]
         if rt.snapshots.resume and self._snapshots.exist():
             self._restore(self._snapshots.load())
-        self._stop = False
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._asked_to_stop)
 
@@ -84,14 +85,30 @@ class Guard:
         """
         self.images_seen += images
         self._recent.append((self.images_seen, {name: value.detach() for name, value in watched.items()}))
-        old = time.monotonic() - self._kept_when >= SECONDS
-        if self._snapshots and (self._stop or old or self.images_seen - self._kept_at >= self._every):
+        stop, old = self._wishes()
+        if self._snapshots and (stop or old or self.images_seen - self._kept_at >= self._every):
             self._save()
-            if self._stop:
+            if stop:
                 self._release()
                 raise KeyboardInterrupt
         elif len(self._recent) >= CHECK_EVERY:
             self._check()
+
+    def _wishes(self) -> tuple[bool, bool]:
+        """Whether to stop, and whether the last snapshot is old; several processes decide it together, now and then."""
+        wishes = self._stop, time.monotonic() - self._kept_when >= SECONDS
+        if self._rt.world == 1:
+            return wishes
+        if len(self._recent) < CHECK_EVERY:
+            return False, False
+        stop, old = averaged(torch.tensor(wishes, dtype=torch.float32, device=self._rt.device)).tolist()
+        return stop > 0, old > 0
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._release()
 
     def finish(self) -> None:
         """To be called after the loop: looks at its last steps and keeps its result.
@@ -121,7 +138,7 @@ class Guard:
     def _check(self) -> None:
         """Look at the watched numbers of all steps since the last look."""
         recent, self._recent = self._recent, []
-        if not recent:
+        if not recent or not recent[0][1]:
             return
         rows = [torch.stack(list(watched.values())) for _, watched in recent]
         values = averaged(
@@ -140,6 +157,7 @@ class Guard:
         for name, tensor in _tensors(states):
             if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
                 self._diverged(name, tensor[~tensor.isfinite()][0].item(), self.images_seen)
+        before, self._kept_at, self._kept_when = self._kept_at, self.images_seen, time.monotonic()
         if self._rt.rank:  # of several processes the first one writes
             return
         state = {
@@ -153,10 +171,9 @@ class Guard:
             self._snapshots.save(state)
         except OSError as error:
             self._release()
-            before = f"the snapshot at {self._kept_at:,} images is intact: resume from it (--resume)"
-            advice = before if self._kept_at else "no snapshot had been kept yet: start anew"
+            go_on = f"the snapshot at {before:,} images is intact: resume from it (--resume)"
+            advice = go_on if before else "no snapshot had been kept yet: start anew"
             raise OSError(error.errno, f"{error.strerror}; then {advice}", error.filename) from error
-        self._kept_at, self._kept_when = self.images_seen, time.monotonic()
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         where, advice = f"the training snapshot {self._snapshots.path}", "or start anew without resuming"

@@ -108,7 +108,8 @@ class LastTwo:
     @property
     def path(self) -> Path:
         """The file that was written last."""
-        return self._files[(self._number - 1) % 2].path
+        last = self._files[(self._number - 1) % 2].path
+        return last if last.exists() or not self.exist() else self._files[self._number % 2].path
 
     def exist(self) -> bool:
         """Whether there is anything to load."""
@@ -135,10 +136,12 @@ class LastTwo:
                     found.append(file.load())
                 except DataFileError as error:
                     damage.append(error)
-        if not found:
-            raise (
-                damage[0] if damage else DataFileError(f"{self._files[0].path}: expected a training snapshot")
+        if not found and not damage:
+            raise DataFileError(
+                f"{self._files[0].path}: expected a training snapshot, found no file; train anew"
             )
+        if not found:
+            raise DataFileError(f"{damage[0]}; no other snapshot is whole: start anew, without resuming")
         if damage:
             warnings.warn(f"{damage[0]}; the other snapshot is gone on from", SnapshotDamaged, stacklevel=2)
         last = max(found, key=lambda state: state["number"])
@@ -187,14 +190,24 @@ class Snapshots:
         """What ``work()`` gives, as JSON has it, or gave in the run that is resumed."""
         self._begin()
         snapshot = Snapshot(self.folder / f"{name}.safetensors")
-        if self.resume and snapshot.path.exists():
-            kept = snapshot.load()
+        kept = self._part(snapshot) if self.resume else None
+        if kept is not None:
             if unequal := differences({**self.run, "part": name}, kept["run"]):
                 raise ValueError(f"{snapshot.path} is of another run: {unequal}; start anew without resuming")
             return json.loads(kept["found"])
         found = json.dumps(work())
         snapshot.save({"run": {**self.run, "part": name}, "found": found})
         return json.loads(found)
+
+    def _part(self, snapshot: Snapshot) -> dict[str, Any] | None:
+        """What is kept of a part; None if there is nothing, or nothing whole."""
+        if not snapshot.path.exists():
+            return None
+        try:
+            return snapshot.load()
+        except DataFileError as error:
+            warnings.warn(f"{error}; this part is done again", SnapshotDamaged, stacklevel=3)
+            return None
 
     def _begin(self) -> None:
         if not self._begun and not self.resume:  # not earlier: a mistyped argument should cost nobody a run

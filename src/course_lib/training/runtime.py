@@ -70,7 +70,7 @@ class Runtime:
         device_noise: bool = False,
         compile: bool = False,  # noqa: A002 (PyTorch's own name for it)
     ) -> None:
-        self.device = _device(device or distributed.own_device())
+        self.device = _device(distributed.own_device(device))
         distributed.join(self.device)
         if budget is None:
             budget = os.environ.get("COURSE_BUDGET") or ("gpu" if self.device.type == "cuda" else "cpu")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from course_lib.training.distributed import others_needed
 from course_lib.training.runtime import Runtime
 
 
@@ -32,7 +33,8 @@ class Scaled:
         for part in zip(*(x.chunk(self._rt.accumulate) for x in drawn), strict=True):
             with self._rt.autocast():
                 share = loss(*part) * (len(part[0]) / len(drawn[0]))
-            self._scaler.scale(share).backward(inputs=inputs)
+            with others_needed():
+                self._scaler.scale(share).backward(inputs=inputs)
             value += share.detach()
         return value
 

@@ -11,7 +11,9 @@ On the command line: ``python -m course_lib.zoo --help``.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -29,15 +31,23 @@ COMMAND = "python -m course_lib.zoo"
 
 
 @course_defaults()
-def load(name: str, device: str | torch.device = "cpu") -> nn.Module:
+def load(
+    name: str, device: str | torch.device = "cpu", *, folder: str | os.PathLike[str] | None = None
+) -> nn.Module:
     """The checkpoint `name` as a module in eval mode, without gradients, in float32 on `device`.
 
     Its weights are frozen; to train it further, call ``requires_grad_(True)`` and ``train()``.
+
+    With `folder`, the one that ``zoo train NAME --out FOLDER`` wrote, whose files have no recorded checksums.
 
     Raises:
         ValueError: no such checkpoint, a config that its architecture does not know, or weights that do not fit it.
         DataFileError: its file is missing or altered.
     """
+    if folder is not None:
+        path = Path(folder) / name
+        card = json.loads(path.with_name(f"{name}.json").read_text(encoding="utf-8"))
+        return assemble(card, path.with_name(f"{name}.safetensors").read_bytes()).to(device)
     return assemble(info(name), data.read_verified(f"{FOLDER}/{name}.safetensors")).to(device)
 
 
