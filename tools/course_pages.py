@@ -5,20 +5,36 @@
 - Docstrings that list several returned values, one ``name: meaning`` each, are read as a list; the extension for
   Google-style docstrings knows only one value.
 - The Colab button opens the chapter's edition without MyST, on the branch that the publishing workflow writes.
-- Labelled equations are numbered within their chapter, (6.3), as in that edition; Sphinx would count through the book.
+- Equations, figures, tables and exercises are numbered within their chapter, 6.3, as in that edition; Sphinx would
+  count through the book. A notebook's figure with the class `table` is a table.
+- A folded cell says what it holds, and the quizzes' program, which each brings along, stands once on a page.
 - Buttons that lead to the repository, Colab's too, stay out while its address is not set.
 - Some extensions register their inline scripts twice; a second ``const`` of the same name is an error in the console.
 """
 
 from __future__ import annotations
 
+import importlib.resources
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
+from sphinx.writers.html5 import HTML5Translator
 
 from tools.project import address_is_set
+
+# What a folded cell holds, by the first of its tags that stands here.
+PROMPTS = {
+    "setup": "the setup",
+    "solution": "the solution",
+    "checks": "the checks",
+    "hide-cell": "more code",
+    "hide-input": "the code",
+}
 
 
 def _unique(scripts: list[Any]) -> list[Any]:
@@ -44,18 +60,18 @@ def open_edition(header_buttons: list[dict[str, Any]]) -> None:
             button["url"] = re.sub(r"/blob/[^/]+/(?:.*/)?([^/]+)$", r"/blob/colab/\1", button["url"])
 
 
-def number_equations(figures: dict[str, dict[str, dict[str, tuple[int, ...]]]]) -> None:
-    """Number each chapter's labelled equations (chapter, 1), (chapter, 2), …; `figures` is Sphinx's record by page."""
+def number_by_chapter(figures: dict[str, dict[str, dict[str, tuple[int, ...]]]]) -> None:
+    """Number each chapter's equations, figures, … (chapter, 1), (chapter, 2), …; from Sphinx's record by page."""
     for page, kinds in figures.items():
-        chapter = re.fullmatch(r"book/(\d\d)_\w+", page)
-        if chapter and "displaymath" in kinds:
-            in_order = sorted(kinds["displaymath"], key=kinds["displaymath"].__getitem__)
-            kinds["displaymath"] = {name: (int(chapter[1]), k) for k, name in enumerate(in_order, 1)}
+        if chapter := re.fullmatch(r"book/(\d\d)_\w+", page):
+            for kind, numbers in kinds.items():
+                in_order = sorted(numbers, key=numbers.__getitem__)
+                kinds[kind] = {name: (int(chapter[1]), k) for k, name in enumerate(in_order, 1)}
 
 
 def _numbered(app: Any, env: Any) -> list[str]:
     """After Sphinx has numbered everything, before it resolves references; asks for no page to be read again."""
-    number_equations(env.toc_fignumbers)
+    number_by_chapter(env.toc_fignumbers)
     return []
 
 
@@ -85,13 +101,54 @@ def itemise_returns(lines: list[str]) -> list[str]:
     return [*lines[:start], f"{pad}In this order", "", *items, *lines[end:]]
 
 
+def dress(notebook: dict[str, Any]) -> dict[str, Any]:
+    """The executed notebook, a word on every folded cell, and the quizzes' program only where it comes first."""
+    scripts = importlib.resources.files("jupyterquiz").joinpath("js").iterdir()
+    program = "".join(
+        path.read_text("utf-8") for path in sorted(scripts, key=lambda p: p.name) if path.name.endswith(".js")
+    )
+    first = True
+    for cell in (cell for cell in notebook["cells"] if cell["cell_type"] == "code"):
+        tags = cell["metadata"].get("tags", [])
+        if word := next((PROMPTS[tag] for tag in PROMPTS if tag in tags), None):
+            prompts = {"code_prompt_show": f"Show {word}", "code_prompt_hide": f"Hide {word}"}
+            cell["metadata"]["mystnb"] = {**cell["metadata"].get("mystnb", {}), **prompts}
+        for content in (output["data"] for output in cell.get("outputs", []) if "data" in output):
+            script = "".join(content.get("application/javascript", ""))
+            if program in script:
+                content["application/javascript"] = script if first else script.replace(program, "")
+                first = False
+            page = "".join(content.get("text/html", ""))
+            if (
+                "data-shufflequestions" in page
+            ):  # jupyterquiz leaves its element open, to swallow what follows
+                content["text/html"] = page + "</div>"
+    return notebook
+
+
+class CaptionedTable(nodes.figure):
+    """A figure that holds a table: it counts among the tables."""
+
+
+class FindTables(SphinxTransform):
+    """Before captions are numbered, tell tables from figures by their class."""
+
+    default_priority = 150
+
+    def apply(self, **kwargs: Any) -> None:
+        """Replace figures in place."""
+        for figure in list(self.document.findall(nodes.figure)):
+            if "table" in figure["classes"]:
+                figure.replace_self(CaptionedTable("", *figure.children, **figure.attributes))
+
+
 def _source(app: Any, docname: str, content: list[str]) -> None:
     """Put the executed notebook in the place of the one without outputs."""
     if not app.env.doc2path(docname).endswith(".ipynb"):
         return
     executed = Path(app.srcdir, "_build", "executed", Path(docname).name + ".ipynb")
     if executed.is_file():
-        content[0] = executed.read_text(encoding="utf-8")
+        content[0] = json.dumps(dress(json.loads(executed.read_text(encoding="utf-8"))))
     else:
         logging.getLogger(__name__).warning(
             "%s: expected it executed, found nothing; run `make book`", docname
@@ -116,6 +173,9 @@ def _config(app: Any, config: Any) -> None:
 
 def setup(app: Any) -> dict[str, Any]:
     """Connect late, after every extension has added its scripts."""
+    draw = (HTML5Translator.visit_figure, HTML5Translator.depart_figure)
+    app.add_enumerable_node(CaptionedTable, "table", html=draw)
+    app.add_transform(FindTables)
     app.connect("config-inited", _config)
     app.connect("autodoc-process-docstring", _docstring, priority=400)
     app.connect("env-get-updated", _numbered, priority=900)

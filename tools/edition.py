@@ -14,8 +14,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,11 +127,15 @@ class Book:
 
     bibliography: Bibliography
     numbers: dict[str, str] = field(default_factory=dict)  # label of an equation or exercise -> "6.3"
+    captions: dict[str, str] = field(default_factory=dict)  # name of a captioned output -> "Figure 6.3"
     sections: dict[str, tuple[str, str]] = field(default_factory=dict)  # label of a heading -> (page, title)
     pages: dict[str, str] = field(default_factory=dict)  # file's name -> title
 
-    def add_page(self, name: str, prose: str) -> None:
-        """Collect a page's title, labelled headings, equations and exercises; numbers count within the chapter."""
+    def add_page(self, name: str, prose: str, figures: Sequence[dict[str, Any]] = ()) -> None:
+        """Collect a page's title, labelled headings, equations, exercises, figures; numbers count within the chapter.
+
+        `figures` are the captioned outputs of its cells in order, as ``mystnb.figure`` describes them.
+        """
         chapter = name[:2].lstrip("0")
         heading = re.search(r"^# (.+)$", prose, re.MULTILINE)
         self.pages[name] = heading[1].strip() if heading else name
@@ -146,6 +150,22 @@ class Book:
                         f"{name}: expected labels of their own, found {label!r} twice; rename one"
                     )
                 self.numbers[label] = f"{chapter}.{number}"
+        count = Counter()
+        for figure in figures:
+            count[word := kind_of(figure)] += 1
+            if "name" in figure:
+                self.captions[figure["name"]] = f"{word} {chapter}.{count[word]}"
+
+
+def figure_of(cell: dict[str, Any]) -> dict[str, Any] | None:
+    """How a cell's output is captioned in the book, if it is."""
+    figure = cell.get("metadata", {}).get("mystnb", {}).get("figure", {})
+    return figure if "caption" in figure else None
+
+
+def kind_of(figure: dict[str, Any]) -> str:
+    """Figures and tables are counted apart."""
+    return "Table" if figure.get("classes") == "table" else "Figure"
 
 
 def _keys(body: str) -> list[str]:
@@ -163,10 +183,13 @@ def read_book(folder: Path = BOOK) -> Book:
     book = Book(Bibliography(parse_file(str(folder / "references.bib"))))
     for path in sorted([*folder.glob("*.ipynb"), *folder.glob("*.md")]):
         if not path.name.startswith("."):
-            book.add_page(
-                path.name,
-                _prose(read(path)) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8"),
-            )
+            if path.suffix == ".ipynb":
+                notebook = read(path)
+                book.add_page(
+                    path.name, _prose(notebook), list(filter(None, map(figure_of, notebook["cells"])))
+                )
+            else:
+                book.add_page(path.name, path.read_text(encoding="utf-8"))
     return book
 
 
@@ -267,6 +290,8 @@ class _Chapter:
 
     def _reference(self, role: str, wording: str, label: str) -> str:
         """A number where the label has one, else the title of what it names, as a link where that leads anywhere."""
+        if label in self.book.captions:
+            return self.book.captions[label]
         if label in self.book.numbers:
             number = self.book.numbers[label]
             return wording or (f"Exercise {number}" if label.startswith("ex-") else f"({number})")
@@ -307,6 +332,10 @@ def title_of(cell: dict[str, Any]) -> str:
         return "Setup: run me first"
     if "quiz.ask(" in text(cell):
         return "Quiz"
+    if {"predict", "check"} & set(tags(cell)):
+        return "Question"
+    if "checks" in tags(cell):
+        return "Checks"
     if "solution" in tags(cell):
         return "Solution"
     return "Figure: code" if cell["id"].endswith("-figure") else "Code"
@@ -321,8 +350,21 @@ def edition(notebook: Notebook, name: str, book: Book, url: str, address: Addres
     roles = _ROLE.finditer(_prose(fresh))
     cited = {key for role in roles if role["name"].startswith("cite:") for key in _keys(role["body"])}
     chapter = _Chapter(name, book, address, cited)
+    cells, count = [], Counter()
     for cell in fresh["cells"]:
         source = text(cell)
+        cells.append(cell)
+        if figure := figure_of(cell):
+            count[word := kind_of(figure)] += 1
+            caption = f"**{word} {name[:2].lstrip('0')}.{count[word]}.** {chapter.plain(figure['caption'])}"
+            cells.append(
+                {
+                    "cell_type": "markdown",
+                    "id": f"{cell['id']}-caption"[:64],
+                    "metadata": {},
+                    "source": [caption],
+                }
+            )
         if cell["cell_type"] == "markdown":
             try:
                 source = chapter.plain(source)
@@ -335,6 +377,7 @@ def edition(notebook: Notebook, name: str, book: Book, url: str, address: Addres
                 )
             source = f"{TITLE}{title_of(cell)}\n{source}"
         cell["source"] = source.splitlines(keepends=True)
+    fresh["cells"] = cells
     return fresh
 
 

@@ -6,33 +6,47 @@ CELL_ID = "setup"
 TAGS = ["setup", "hide-cell"]
 
 _TEMPLATE = """\
-# Setup, the same in every chapter. On Colab it fetches the course, installing nothing
-# over what Colab brings; anywhere else it only imports.
+# Setup, the same in every chapter. On Colab it fetches the course and
+# installs nothing over what Colab brings; elsewhere it only imports.
 import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
-if "google.colab" in sys.modules and importlib.util.find_spec("course_lib") is None:
+if (
+    "google.colab" in sys.modules
+    and importlib.util.find_spec("course_lib") is None
+):
     url = "{url}"
     if "/OWNER/" in url:
         raise RuntimeError(
-            f"expected the address of this course's repository, found {{url}}; open the "
-            "notebook from a published copy, or replace OWNER as README.md says"
+            "expected the address of this course's repository, found "
+            f"{{url}}; open the notebook from a published copy, or replace "
+            "OWNER as README.md says"
         )
     folder = Path(url.rsplit("/", 1)[1]).resolve()
-    clone = ["git", "clone", "--quiet", "--depth", "1", url, str(folder)]
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install"]
-    install = [*pip, "--quiet", "--editable", f"{{folder}}[notebooks]"]
+    clone = [
+        "git",
+        "clone",
+        "--quiet",
+        "--depth",
+        "1",
+        url,
+        str(folder),
+    ]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    package = f"{{folder}}[notebooks]"
+    install = [*pip, "install", "--quiet", "--editable", package]
     for step in [install] if folder.exists() else [clone, install]:
         done = subprocess.run(step, capture_output=True, text=True)
         if done.returncode:
             said = done.stderr.strip().splitlines() or ["nothing"]
-            errors = [line for line in said if line.startswith(("fatal", "ERROR"))]
+            bad = ("fatal", "ERROR")
+            errors = [line for line in said if line.startswith(bad)]
             raise RuntimeError(
-                f"expected to set up the course from {{url}}; {{step[0]}} said: "
-                f"{{(errors or said[-1:])[0]}}; check the network, delete {{folder}} "
-                "if it exists, run this cell again"
+                f"expected to set up the course from {{url}}; {{step[0]}} "
+                f"said: {{(errors or said[-1:])[0]}}; check the network, "
+                f"delete {{folder}} if it exists, run this cell again"
             )
     sys.path.insert(0, str(folder / "src"))
     importlib.invalidate_caches()
@@ -40,8 +54,9 @@ if "google.colab" in sys.modules and importlib.util.find_spec("course_lib") is N
 if importlib.util.find_spec("course_lib") is None:
     raise ModuleNotFoundError(
         "expected the course's library, found none; clone "
-        "{url}, run `make lab` there, "
-        "or install it here: pip install --editable 'CLONE[notebooks]'"
+        "{url}, "
+        "run `make lab` there, or install it here: "
+        "pip install --editable 'CLONE[notebooks]'"
     )
 from course_lib import training
 

@@ -81,6 +81,51 @@
     for (const list of document.querySelectorAll(".citation-list[role='list']")) list.removeAttribute("role");
   };
 
+  /* A prediction holds back the next result: the outputs that follow, one after another, and the text that reads them,
+     up to the next code or section. Code, and text before the first output, stay. An answer, right or wrong, or the
+     button gives it free. */
+  const holdBack = (cell) => {
+    const held = [];
+    let shown = false;
+    let read = false;
+    for (let next = cell.nextElementSibling; next; next = next.nextElementSibling) {
+      if (next.matches("section, .tag_predict, .tag_check")) break;
+      if (next.matches("div.cell")) {
+        if (read && !next.matches(".tag_checks")) break;
+        const output = next.querySelector(".cell_output");
+        if (next.matches(".tag_checks") && shown) held.push(next);
+        else if (output && !next.matches(".tag_hide-cell")) {
+          held.push(output);
+          shown = true;
+        }
+      } else if (shown) {
+        held.push(next);
+        read = true;
+      }
+    }
+    if (!held.length) return;
+    const decline = document.createElement("button");
+    decline.type = "button";
+    decline.className = "course-decline";
+    decline.textContent = "Show the result without a guess";
+    const giveFree = () => {
+      answered.disconnect();
+      for (const element of held) element.classList.remove("course-waits");
+      decline.remove();
+      window.dispatchEvent(new Event("resize"));
+    };
+    const answered = new MutationObserver(() => {
+      if (text(cell.querySelector(".Feedback"))) giveFree();
+    });
+    for (const element of held) element.classList.add("course-waits");
+    cell.append(decline);
+    answered.observe(cell, { childList: true, subtree: true, characterData: true });
+    decline.addEventListener("click", giveFree);
+    // A link into what is held back asks for it.
+    const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (target && held.some((element) => element.contains(target))) giveFree();
+  };
+
   let waiting = false;
   const tidy = () => {
     waiting = false;
@@ -100,6 +145,7 @@
     bridgeMathJax();
     nameTheme();
     mendLists();
+    document.querySelectorAll("div.cell.tag_predict").forEach(holdBack);
     tidy();
     const main = document.querySelector("main") || document.body;
     new MutationObserver(tidySoon).observe(main, { childList: true, subtree: true, characterData: true });

@@ -1,6 +1,6 @@
 """A progress bar that fits where it is shown: a terminal, a notebook, or a built page.
 
-In a notebook one display is updated in place, so that a built page shows one line per training run.
+In a notebook one display is updated in place, and empty at the end.
 """
 
 import sys
@@ -33,7 +33,8 @@ class _NotebookBar(tqdm):
         if not self.disable:
             self.disable = True  # tqdm's own close would write to the stream
             self._instances.discard(self)
-            self.display()
+            if self._handle is not None:  # what was printed afterwards says more than a full bar
+                self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
 
 
 def progress(total: int, what: str, *, unit: str = " images", quiet: bool = False) -> tqdm:

@@ -1,7 +1,6 @@
-"""Questions to the reader: the quiz before and after a chapter, and cells that check themselves."""
+"""Questions to the reader: the quizzes around a chapter, and predictions and checks within it."""
 
 import json
-import math
 import random
 from typing import Any
 
@@ -12,15 +11,36 @@ FOLDER = "book/quizzes"
 
 def ask(name: str) -> None:
     """Show the quiz ``book/quizzes/NAME.json`` with an explanation of every answer. Raises as `questions`."""
-    from jupyterquiz import display_quiz
+    _show(questions(name), name)
 
-    # It draws its element's id from `random`. A chapter may seed that twice alike, and two quizzes would share an id.
-    state = random.getstate()
-    random.seed(name)
-    try:
-        display_quiz(questions(name), max_width=720, border_radius=6)
-    finally:
-        random.setstate(state)
+
+def predict(chapter: str, name: str) -> None:
+    """Show one question of ``book/quizzes/CHAPTER_within.json``: a bet on what comes next.
+
+    In a cell with the tag ``predict`` it holds back the next result of a built page until the reader has answered or
+    declined. Raises as `within`.
+    """
+    _show([within(chapter, name)], f"{chapter} {name}")
+
+
+def check(chapter: str, name: str, right: float, *, tolerance: float = 0.0) -> None:
+    """Show one question of ``book/quizzes/CHAPTER_within.json`` whose answer is the number `right` ± `tolerance`.
+
+    The file has the question, `why` (said after a right answer) and `hint` (said after another); the number is
+    computed by the cell, so that it cannot differ from what the chapter computes. Raises as `within`.
+    """
+    asked = within(chapter, name)
+    slack = tolerance + 1e-9 * abs(right)
+    answers = [
+        {
+            "type": "range",
+            "range": [right - slack, right + slack],
+            "correct": True,
+            "feedback": f"Right. {asked['why']}",
+        },
+        {"type": "default", "feedback": f"Not quite. {asked['hint']}"},
+    ]
+    _show([{"question": asked["question"], "type": "numeric", "answers": answers}], f"{chapter} {name}")
 
 
 def questions(name: str) -> list[dict[str, Any]]:
@@ -34,22 +54,21 @@ def questions(name: str) -> list[dict[str, Any]]:
     return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def check(answer: Any, expected: float, *, hint: str, why: str, tolerance: float = 0.0) -> bool:
-    """Whether the reader's `answer` is `expected`, within `tolerance` (in its units); prints what to say about it.
+def within(chapter: str, name: str) -> dict[str, Any]:
+    """The question `name` among those asked within a chapter, named by two digits. Raises as `questions`."""
+    asked = questions(f"{chapter}_within")
+    checks.choice("name", name, tuple(asked))
+    return asked[name]
 
-    The answer ``...`` (an ellipsis) means that there is none yet. `hint` is shown after a wrong one, `why` after the
-    right one. `expected` is computed by the cell rather than typed, so that it does not give itself away.
-    """
-    if answer is ...:
-        print("○ No answer yet: put yours in place of the three dots and run the cell again.")
-        return False
+
+def _show(asked: list[dict[str, Any]], name: str) -> None:
+    """Let jupyterquiz draw the questions."""
+    from jupyterquiz import display_quiz
+
+    # It draws its element's id from `random`. A chapter may seed that twice alike, and two quizzes would share an id.
+    state = random.getstate()
+    random.seed(name)
     try:
-        value = float(answer)
-    except (TypeError, ValueError):
-        print(f"✗ Expected a number, got {answer!r}.")
-        return False
-    if math.isfinite(value) and abs(value - float(expected)) <= tolerance + 1e-9 * abs(float(expected)):
-        print(f"✓ Right. {why}")
-        return True
-    print(f"✗ Not yet: you said {value:g}. {hint}")
-    return False
+        display_quiz(asked, max_width=720, border_radius=6)
+    finally:
+        random.setstate(state)

@@ -101,22 +101,17 @@ class Panel:
         """Slider, picture, buttons and a verdict. Without Python all of it works but the taking down."""
         import ipywidgets
 
-        from course_lib.show import picker
-
         screens = [self._screen(i) for i in range(len(self.makers))]
-        control = picker("picture", [f"{i + 1} of {len(screens)}" for i in range(len(screens))])
-        if hasattr(ipywidgets, "Stack"):
-            stack = ipywidgets.Stack(screens, selected_index=0)
-            ipywidgets.jslink((control, "index"), (stack, "selected_index"))
-        else:  # ipywidgets 7, as on Colab: a running kernel turns the pages
-            stack = ipywidgets.VBox([screens[0]])
-            control.observe(lambda change: setattr(stack, "children", (screens[change["new"]],)), "index")
-        return ipywidgets.VBox([control, stack])
+        control = ipywidgets.SelectionSlider(
+            options=[(f"{i + 1} of {len(screens)}", i) for i in range(len(screens))],
+            description="picture",
+            style={"description_width": "initial"},
+            layout=ipywidgets.Layout(width="100%", max_width="460px"),
+        )
+        return ipywidgets.VBox([control, _stack(control, screens)])
 
     def _screen(self, i: int) -> ipywidgets.Widget:
         import ipywidgets
-
-        from course_lib.show import pages
 
         is_real = self.makers[i] is None
         truth = "real" if is_real else f"generated, by {self.makers[i]}"
@@ -125,7 +120,7 @@ class Panel:
             for answer in ANSWERS[1:]
         ]
         buttons = ipywidgets.ToggleButtons(options=list(ANSWERS), description="")
-        verdict = pages(buttons, verdicts)
+        verdict = _stack(buttons, [ipywidgets.HTML(text) for text in verdicts])
         buttons.observe(lambda change: self._press(i, change["new"]), "index")
         return ipywidgets.VBox([ipywidgets.HTML(self._image(i)), buttons, verdict])
 
@@ -143,3 +138,16 @@ class Panel:
         source = base64.b64encode(file.getvalue()).decode()
         size = f'width="{ENLARGED * pixels.shape[1]}" style="image-rendering: pixelated"'
         return f'<img src="data:image/png;base64,{source}" alt="Picture {i + 1}: real or generated?" {size}>'
+
+
+def _stack(control: ipywidgets.Widget, screens: list[ipywidgets.Widget]) -> ipywidgets.Widget:
+    """The one of the `screens` that `control` is at; the browser turns them, so it works without Python."""
+    import ipywidgets
+
+    if hasattr(ipywidgets, "Stack"):
+        stack = ipywidgets.Stack(screens, selected_index=0)
+        ipywidgets.jslink((control, "index"), (stack, "selected_index"))
+    else:  # ipywidgets 7, as on Colab: a running kernel turns the pages
+        stack = ipywidgets.VBox([screens[0]])
+        control.observe(lambda change: setattr(stack, "children", (screens[change["new"]],)), "index")
+    return stack

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tools.course_pages import number_equations, open_edition
-from tools.edition import Bibliography, Book, edition, editions, on_colab, parse_file, read_book
+from tools.course_pages import number_by_chapter, open_edition
+from tools.edition import Bibliography, Book, edition, editions, figure_of, on_colab, parse_file, read_book
 from tools.notebooks import normalised, read, tags, text
 from tools.project import BOOK, ROOT, CourseError, notebooks
 from tools.setup_cell import setup_source
@@ -32,8 +32,14 @@ def book() -> Book:
 def test_a_chapter(path: Path, book: Book) -> None:
     source = normalised(read(path), URL)
     fresh = edition(read(path), path.name, book, URL, on_colab(URL))
-    assert [cell["id"] for cell in fresh["cells"]] == [cell["id"] for cell in source["cells"]]
-    for before, after in zip(source["cells"], fresh["cells"]):
+    captions = [cell for cell in fresh["cells"] if cell["id"].endswith("-caption")]
+    cells = [cell for cell in fresh["cells"] if cell not in captions]
+    assert [cell["id"] for cell in cells] == [cell["id"] for cell in source["cells"]]
+    assert len(captions) == sum(figure_of(cell) is not None for cell in source["cells"])
+    for cell in captions:
+        assert re.match(rf"\*\*(Figure|Table) {int(path.name[:2])}\.\d+\.\*\* \S", text(cell))
+        assert not MYST.search(text(cell))
+    for before, after in zip(source["cells"], cells):
         assert after["metadata"] == before["metadata"]
         if before["cell_type"] == "markdown":
             assert not (found := MYST.search(text(after))), f"{before['id']}: {found[0]!r} is left"
@@ -204,15 +210,15 @@ def test_the_colab_button_opens_the_edition() -> None:
     ]
 
 
-def test_the_book_numbers_equations_as_the_edition_does() -> None:
+def test_the_book_numbers_as_the_edition_does() -> None:
     figures = {
         "book/06_a": {"displaymath": {"equation-y": (24,), "equation-x": (23,)}, "figure": {"f": (3,)}},
         "book/notation": {"displaymath": {"equation-z": (40,)}},
         "book/index": {},
     }
-    number_equations(figures)
+    number_by_chapter(figures)
     assert figures == {
-        "book/06_a": {"displaymath": {"equation-x": (6, 1), "equation-y": (6, 2)}, "figure": {"f": (3,)}},
+        "book/06_a": {"displaymath": {"equation-x": (6, 1), "equation-y": (6, 2)}, "figure": {"f": (6, 1)}},
         "book/notation": {"displaymath": {"equation-z": (40,)}},
         "book/index": {},
     }
