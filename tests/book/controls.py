@@ -52,9 +52,9 @@ def keyboard_defects(page: Page) -> list[str]:
 
 # What a slider shows: images and text of its whole widget, without the slider's own number.
 SHOWN = """(handle) => {
-  let root = handle.closest('.jupyter-widgets');
+  let root = handle.closest('.jupyter-widgets, .course-player');
   for (let p = root; p; p = p.parentElement) if (p.matches('.jupyter-widgets')) root = p;
-  const images = [...root.querySelectorAll('img, canvas, svg')].map((e) =>
+  const images = [...root.querySelectorAll('img, canvas, svg')].filter((e) => !e.hidden).map((e) =>
     (e.getAttribute('alt') || '') + (e.getAttribute('src') || e.outerHTML));
   const texts = [...root.querySelectorAll('.widget-html-content, .jp-OutputArea, .widget-label')]
     .filter((e) => !e.closest('.widget-slider')).map((e) => e.textContent);
@@ -62,24 +62,82 @@ SHOWN = """(handle) => {
 }"""
 
 
+SLIDERS = ".jupyter-widgets [role=slider], .course-player input[type=range]"
+# Its name, its value and its largest value, as assistive technology reads them.
+STATE = """(e) => [e.getAttribute('aria-label') || [...(e.labels || [])].map((l) => l.textContent).join(' '),
+  e.getAttribute('aria-valuenow') ?? e.value ?? '', e.getAttribute('aria-valuemax') ?? e.max ?? '',
+  e.matches('input') ? e.getAttribute('aria-valuetext') : 'read by the widget']"""
+
+
 def slider_defects(page: Page) -> list[str]:
-    """Sliders that have no name or change nothing."""
+    """Sliders that have no name, say only their number, or change nothing."""
     found = []
-    handles = page.locator(".jupyter-widgets [role=slider]")
+    handles = page.locator(SLIDERS)
     for index in range(handles.count()):
         handle = handles.nth(index)
-        name = handle.get_attribute("aria-label") or ""
+        name, value, last, says = handle.evaluate(STATE)
         if not name.strip():
             found.append(f"slider {index} has no accessible name")
-        before, value = handle.evaluate(SHOWN), handle.get_attribute("aria-valuenow")
-        at_end = float(value or 0) >= float(handle.get_attribute("aria-valuemax") or 0)
+        if not says:
+            found.append(f"slider {name!r} has no text for its value")
+        before = handle.evaluate(SHOWN)
         handle.focus()
-        page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
+        page.keyboard.press("ArrowLeft" if float(value or 0) >= float(last or 0) else "ArrowRight")
         page.wait_for_timeout(300)
-        if handle.get_attribute("aria-valuenow") == value:
+        if handle.evaluate(STATE)[1] == value:
             found.append(f"slider {name!r} does not move")
         if handle.evaluate(SHOWN) == before:
             found.append(f"slider {name!r} changes nothing that is shown")
+    return found
+
+
+def film_defects(page: Page) -> list[str]:
+    """Films that do not play to their end, or do not stop when they are told."""
+    found = []
+    films = page.locator(".course-player:has(button)")
+    for index in range(films.count()):
+        button, position = films.nth(index).locator("button"), films.nth(index).locator("input")
+        name = position.evaluate(STATE)[0]
+        button.scroll_into_view_if_needed()
+        if button.inner_text() != "Play":
+            found.append(f"film {name!r}: expected it to wait for its reader, found it playing")
+        start = position.input_value()
+        button.click()
+        page.wait_for_timeout(900)
+        moved = position.input_value()
+        if moved == start:
+            found.append(f"film {name!r} does not play")
+        button.click()
+        stopped = position.input_value()
+        page.wait_for_timeout(900)
+        if position.input_value() != stopped:
+            found.append(f"film {name!r} does not stop")
+    return found
+
+
+def prediction_defects(page: Page) -> list[str]:
+    """Predictions that hold nothing back, that show it too early, or do not give it free."""
+    found = []
+    cells = page.locator("div.cell.tag_predict")
+    for index in range(cells.count()):
+        cell = cells.nth(index)
+        name = cell.locator(".Quiz").first.inner_text()[:60]
+        waiting = page.locator(".course-waits")
+        before = waiting.count()
+        decline = cell.locator(".course-decline")
+        if not decline.count():
+            found.append(f"{name!r} holds nothing back")
+            continue
+        if any(waiting.nth(k).is_visible() for k in range(before)):
+            found.append(f"{name!r}: a result is shown before an answer")
+        if index % 2:
+            decline.click()
+        else:
+            cell.locator("input[type=radio]").first.focus()
+            page.keyboard.press("Space")
+        page.wait_for_timeout(150)
+        if waiting.count() >= before or decline.count():
+            found.append(f"{name!r} gives nothing free")
     return found
 
 

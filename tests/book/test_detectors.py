@@ -24,6 +24,10 @@ BAD = """<!doctype html><html lang="en"><head><title>t</title></head><body><main
 <a href="https://github.com/OWNER/course/issues">d</a>
 <button tabindex="0" style="outline: none">silent</button><a id="jump" href="bad.html">jump</a>
 <div class="jupyter-widgets"><div role="slider" tabindex="0" aria-valuenow="0" aria-valuemax="3"></div></div>
+<div class="course-player"><button>Play</button><input type="range" max="3" readonly onkeydown="return false"></div>
+<article><div class="cell tag_predict"><div class="Quiz">Predict. What?</div></div><h2>next</h2>
+<div class="cell"><pre style="overflow: auto; width: 90px">a line of code that is far too wide</pre>
+<div class="cell_output"><div class="course-table">table</div></div></div></article>
 <div class="Quiz"><label id="fb1-0"><input type="radio" name="r"></label><div id="fb1"></div></div>
 <div class="Quiz"><div id="fb2"></div></div>
 <script>
@@ -103,6 +107,11 @@ def test_width(bad: Visit) -> None:
     assert [line for line in found if "squeezed" in line] == ["squeezed: A figure that is squeezed: 374 x 90"]
 
 
+def test_columns_and_captions(bad: Visit) -> None:
+    assert any(line.startswith("desk: ") and "a line of code" in line for line in visit.column_defects(bad))
+    assert visit.caption_defects(bad) == ["expected a caption: table"]
+
+
 def test_axe(bad: Visit) -> None:
     found = "\n".join(visit.axe_defects(bad))
     for rule in ("light: image-alt", "light: color-contrast", "dark: image-alt"):
@@ -113,8 +122,10 @@ def test_keyboard_sliders_quizzes(browser: Browser, address: str) -> None:
     page = visit.open_page(browser, address + "bad.html")
     assert any('Tab does not reach <a id="jump"' in line for line in controls.keyboard_defects(page))
     sliders = "\n".join(controls.slider_defects(page))
-    for part in ("no accessible name", "does not move", "changes nothing"):
+    for part in ("no accessible name", "no text for its value", "does not move", "changes nothing"):
         assert part in sliders
+    assert any("does not play" in line for line in controls.film_defects(page))
+    assert controls.prediction_defects(page) == ["'Predict. What?' holds nothing back"]
     quizzes = "\n".join(controls.quiz_defects(page))
     assert "gives no feedback" in quizzes
     assert "found neither" in quizzes

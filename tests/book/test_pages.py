@@ -89,6 +89,16 @@ def test_nothing_scrolls_sideways_on_a_telephone(page: str, visited: Callable[[s
 
 
 @every_page
+def test_nothing_is_wider_than_its_column(page: str, visited: Callable[[str], Visit]) -> None:
+    assert visit.column_defects(visited(page)) == []
+
+
+@every_chapter
+def test_figures_and_tables_have_captions(page: str, visited: Callable[[str], Visit]) -> None:
+    assert visit.caption_defects(visited(page)) == []
+
+
+@every_page
 def test_axe_finds_nothing_serious(page: str, visited: Callable[[str], Visit]) -> None:
     assert visit.axe_defects(visited(page)) == []
 
@@ -103,8 +113,19 @@ def test_keyboard_reaches_every_control(page: str, browser: Browser, base: str) 
 @every_chapter
 def test_sliders_move_what_they_promise(page: str, browser: Browser, base: str) -> None:
     opened = visit.open_page(browser, base + page)
-    assert opened.locator(".jupyter-widgets [role=slider]").count() > 0
+    opened.evaluate("() => document.documentElement.classList.add('course-show-all')")
+    assert opened.locator(controls.SLIDERS).count() > 0
     assert controls.slider_defects(opened) == []
+    assert controls.film_defects(opened) == []
+    opened.context.close()
+
+
+@every_chapter
+def test_results_wait_for_predictions(page: str, browser: Browser, base: str) -> None:
+    opened = visit.open_page(browser, base + page)
+    assert opened.locator("div.cell.tag_predict").count() >= 3
+    assert controls.prediction_defects(opened) == []
+    assert not opened.locator(".course-waits").count()
     opened.context.close()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page
 
 AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-DESK = {"width": 1280, "height": 900}
+DESK = {"width": 1200, "height": 900}  # no code needs scrolling at this width
 TELEPHONE = {"width": 390, "height": 844}
 
 # Wait for MathJax, fonts and widgets: they are drawn after `load`.
@@ -77,6 +77,17 @@ WIDTH = """() => {
           out: out.slice(0, 5).map((e) => e.tagName + '.' + e.className)};
 }"""
 
+# Code and outputs that are wider than their column, and pictures, films and tables without a caption. On a telephone
+# code and tables may scroll in themselves; solutions are folded, and quizzes have questions for captions.
+WIDE = """(desk) => [...document.querySelectorAll('article div.cell pre, article .cell_output .output, .course-table')]
+  .filter((e) => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1)
+  .filter((e) => desk || !(e.matches('.cell_input pre, .course-table') || e.querySelector('.course-table')))
+  .map((e) => `${e.scrollWidth} in ${e.clientWidth} px: ${e.textContent.trim().slice(0, 60)}`)"""
+CAPTIONS = """() => [...document.querySelectorAll(
+  'article .cell_output :is(img, svg.course-diagram, .course-player, .course-table)')]
+  .filter((e) => !e.closest('.tag_solution, .jupyter-widgets') && !e.closest('figure')?.querySelector('figcaption'))
+  .map((e) => e.getAttribute('alt') || e.textContent.slice(0, 60) || e.className)"""
+
 DARKEN = """async () => {
   const button = [...document.querySelectorAll('.theme-switch-button')].find((e) => e.checkVisibility());
   for (let i = 0; button && i < 4 && document.documentElement.dataset.theme !== 'dark'; i++) {
@@ -107,6 +118,8 @@ class Visit:
     light_ground: list[str] = field(default_factory=list)
     dark_ground: list[str] = field(default_factory=list)
     widths: dict[str, Any] = field(default_factory=dict)
+    wide: dict[str, list[str]] = field(default_factory=dict)
+    uncaptioned: list[str] = field(default_factory=list)
     axe: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
@@ -134,13 +147,20 @@ def visit(browser: Browser, base: str, name: str) -> Visit:
     """Load `base + name` and record everything."""
     seen = Visit(name)
     page = open_page(browser, base + name, seen)
+    page.evaluate(
+        "() => document.documentElement.classList.add('course-show-all')"
+    )  # what predictions hold back too
+    page.wait_for_timeout(300)
     seen.formulas = page.evaluate(FORMULAS)
+    seen.wide["desk"] = page.evaluate(WIDE, True)
+    seen.uncaptioned = page.evaluate(CAPTIONS)
     seen.images = page.evaluate(IMAGES)
     seen.light_ground = page.evaluate(GROUND)
     seen.axe["light"] = _axe(page)
     page.set_viewport_size(TELEPHONE)
     page.wait_for_timeout(300)
     seen.widths = page.evaluate(WIDTH)
+    seen.wide["telephone"] = page.evaluate(WIDE, False)
     seen.axe["telephone"] = _axe(page)
     page.set_viewport_size(DESK)
     page.wait_for_timeout(300)
@@ -206,6 +226,16 @@ def width_defects(seen: Visit) -> list[str]:
     if wide["page"] > wide["window"]:
         found.append(f"the page is {wide['page']} px wide in a window of {wide['window']} px")
     return found
+
+
+def column_defects(seen: Visit) -> list[str]:
+    """Code and outputs wider than their column."""
+    return [f"{where}: {what}" for where, found in seen.wide.items() for what in found]
+
+
+def caption_defects(seen: Visit) -> list[str]:
+    """Pictures, films, diagrams and tables without a caption."""
+    return [f"expected a caption: {what}" for what in seen.uncaptioned]
 
 
 def axe_defects(seen: Visit) -> list[str]:

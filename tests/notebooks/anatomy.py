@@ -9,7 +9,7 @@ from typing import Any
 from tools.notebooks import tags, text
 
 # Sections in this order; each is a heading of the second level.
-SECTIONS = ("What goes wrong", "Corrections to the slides", "Summary", "Exercises", "References")
+SECTIONS = ("Before you start", "What goes wrong", "Summary", "Exercises", "After reading", "References")
 
 
 def chapter_defects(notebook: dict[str, Any], number: str) -> Iterator[str]:
@@ -18,13 +18,23 @@ def chapter_defects(notebook: dict[str, Any], number: str) -> Iterator[str]:
     first = text(cells[0])
     if not re.match(rf"(\([\w-]+\)=\n)?# {int(number)}\. \S", first):
         yield f"expected the first cell to start with '# {int(number)}. Title'"
-    outcomes = first.partition("You will be able to")[2]
-    if not 3 <= len(re.findall(r"(?m)^[-*] ", outcomes)) <= 5:
-        yield "expected 'You will be able to' with three to five outcomes in the first cell"
-    for word in ("Prerequisites", "Run time"):
-        if not re.search(word, first, re.IGNORECASE):
-            yield f"expected '{word}' in the first cell"
     prose = "\n".join(text(cell) for cell in cells if cell["cell_type"] == "markdown")
+    opening = prose.partition("\n## ")[0]
+    outcomes = opening.partition("You will be able to")[2]
+    if not 3 <= len(re.findall(r"(?m)^[-*] ", outcomes)) <= 5:
+        yield "expected 'You will be able to' with three to five outcomes before the first section"
+    for word in ("Prerequisites", "Reading time", "Run time"):
+        if word not in opening:
+            yield f"expected '{word}' before the first section"
+    poster = cells[: next((k for k, cell in enumerate(cells) if "You will be able to" in text(cell)), 0)]
+    if not any("figure" in cell["metadata"].get("mystnb", {}) for cell in poster):
+        yield "expected a figure with a caption before the outcomes: what the chapter reaches"
+    if "A common slip" not in prose:
+        yield "expected a box 'A common slip'"
+    folded = {tag for cell in cells for tag in tags(cell)}
+    for tag in ("predict", "check", "checks"):
+        if tag not in folded:
+            yield f"expected cells with the tag {tag!r}"
     headings = [heading.strip() for heading in re.findall(r"(?m)^## (.+)$", prose)]
     places = [
         next((k for k, heading in enumerate(headings) if heading == section), None) for section in SECTIONS
@@ -43,12 +53,18 @@ def chapter_defects(notebook: dict[str, Any], number: str) -> Iterator[str]:
 
 
 def _exercise_defects(cells: list[dict[str, Any]]) -> Iterator[str]:
-    """Each exercise is followed by its solution, folded away, before the next exercise."""
+    """Each exercise says how hard it is, gives a hint, and is followed by its solution, folded away."""
     waiting: str | None = None
     count = 0
     for cell in cells:
         names = re.findall(r":{3,}\{exercise\}[^\n]*\n(?::\w+:[^\n]*\n)*?:label: (\S+)", text(cell))
         solution = cell["cell_type"] == "code" and "solution" in tags(cell)
+        if names and not all(
+            re.search(r"\{exercise\} ★{1,3} \S", line) for line in re.findall(r".*\{exercise\}.*", text(cell))
+        ):
+            yield f"exercise {names[0]}: expected one to three stars before its title"
+        if names and "{dropdown} Hint" not in text(cell):
+            yield f"exercise {names[0]}: expected a hint (':::{{dropdown}} Hint')"
         for name in names:
             if waiting:
                 yield f"exercise {waiting} has no solution cell (tag 'solution') before the next exercise"
@@ -84,3 +100,20 @@ def quiz_defects(questions: Any) -> Iterator[str]:
                 yield f"question {number}, answer {place}: expected feedback, found none"
         if kind == "numeric" and not any(answer.get("type") == "default" for answer in answers):
             yield f"question {number}: expected an answer of type 'default', for all other numbers"
+
+
+def within_defects(asked: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with predictions, which have answers to choose, and with checks, which ask for a number."""
+    for name, question in asked.items():
+        word = "Predict." if "answers" in question else "Check."
+        if not str(question.get("question", "")).startswith(word):
+            yield f"{name}: expected the question to begin with {word!r}"
+        if "answers" in question:
+            yield from (f"{name}: {line}" for line in quiz_defects([question]))
+            for answer in question["answers"]:
+                if not answer.get("correct") and not str(answer.get("feedback")).startswith("Not quite."):
+                    yield f"{name}: expected feedback that begins with 'Not quite.' for {answer.get('answer')!r}"
+            continue
+        for part in ("why", "hint"):
+            if len(str(question.get(part, "")).strip()) < 5:
+                yield f"{name}: expected a {part}"

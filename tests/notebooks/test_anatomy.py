@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.notebooks.anatomy import chapter_defects, quiz_defects
-from tools.notebooks import read
+from tests.notebooks.anatomy import chapter_defects, quiz_defects, within_defects
+from tools.notebooks import read, text
 from tools.project import BOOK, notebooks
 
-QUIZZES = sorted((BOOK / "quizzes").glob("*.json"))
+QUIZZES = sorted((BOOK / "quizzes").glob("*_[ab]*.json"))
+WITHIN = sorted((BOOK / "quizzes").glob("*_within.json"))
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
@@ -26,8 +28,18 @@ def test_quiz(path: Any) -> None:
     assert list(quiz_defects(json.loads(path.read_text(encoding="utf-8")))) == []
 
 
+@pytest.mark.parametrize("path", WITHIN, ids=lambda path: path.stem)
+def test_questions_within_a_chapter(path: Any) -> None:
+    asked = json.loads(path.read_text(encoding="utf-8"))
+    assert list(within_defects(asked)) == []
+    code = "\n".join(text(cell) for cell in read(next(BOOK.glob(f"{path.name[:2]}_*.ipynb")))["cells"])
+    used = re.findall(r"""quiz\.(?:predict|check)\(\s*["']\d\d["'],\s*["']([\w-]+)["']""", code)
+    assert sorted(used) == sorted(asked)
+
+
 def test_there_are_chapters_and_quizzes() -> None:
-    assert len(QUIZZES) >= 2 * len(notebooks()) > 0
+    assert len(QUIZZES) == 2 * len(notebooks()) > 0
+    assert len(WITHIN) == len(notebooks())
 
 
 def _cell(kind: str, source: str, **metadata: Any) -> dict[str, Any]:
@@ -35,17 +47,24 @@ def _cell(kind: str, source: str, **metadata: Any) -> dict[str, Any]:
 
 
 def chapter() -> dict[str, Any]:
-    opening = "# 7. Title\n\n**You will be able to**\n\n- a\n- b\n- c\n\n**Prerequisites.** None. **Run time.** 1 min."
+    times = "**Prerequisites.** None. **Reading time.** 1 h. **Run time.** 1 min."
+    outcomes = f"You will be able to\n\n- a\n- b\n- c\n\n{times}"
+    exercise = ":::{{exercise}} ★ Title\n:label: ex-7-{}\n:::\n\n:::{{dropdown}} Hint\nThink.\n:::"
     return {
         "cells": [
-            _cell("markdown", opening),
+            _cell("markdown", "# 7. Title\n\nA promise."),
+            _cell("code", "poster()", mystnb={"figure": {"caption": "What it reaches."}}),
+            _cell("markdown", f"{outcomes}\n\n## Before you start"),
             _cell("code", 'quiz.ask("07_before")'),
-            _cell("markdown", "## What goes wrong\n\n## Corrections to the slides\n\n## Summary"),
-            _cell("markdown", "## Exercises"),
-            _cell("markdown", ":::{exercise} One\n:label: ex-7-1\n:::"),
+            _cell("code", 'quiz.predict("07", "a")', tags=["predict"]),
+            _cell("code", 'quiz.check("07", "b", 1)', tags=["check"]),
+            _cell("code", "assert True", tags=["checks", "hide-cell"]),
+            _cell("markdown", "## What goes wrong\n\nA common slip\n\n## Summary\n\n## Exercises"),
+            _cell("markdown", exercise.format(1)),
             _cell("code", "1", tags=["hide-cell", "solution"]),
-            _cell("markdown", ":::{exercise} Two\n:label: ex-7-2\n:::"),
+            _cell("markdown", exercise.format(2)),
             _cell("code", "2", tags=["hide-cell", "solution"]),
+            _cell("markdown", "## After reading"),
             _cell("code", 'quiz.ask("07_after")'),
             _cell("markdown", "## References"),
         ]
@@ -63,18 +82,25 @@ def _replace(index: int, old: str, new: str) -> Callable[[dict[str, Any]], Any]:
 
 CHAPTER_MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "number": (_replace(0, "# 7.", "# 8."), "'# 7. Title'"),
-    "outcomes": (_replace(0, "- b\n- c\n", ""), "three to five outcomes"),
-    "prerequisites": (_replace(0, "Prerequisites", "x"), "'Prerequisites'"),
-    "run time": (_replace(0, "Run time", "x"), "'Run time'"),
-    "failure": (_replace(2, "## What goes wrong", ""), "'## What goes wrong'"),
-    "corrections": (_replace(2, "Corrections", "Notes"), "'## Corrections to the slides'"),
-    "order": (lambda n: n["cells"].insert(2, n["cells"].pop()), "in the order"),
-    "solution": (lambda n: n["cells"].pop(5), "exercise ex-7-1 has no solution cell"),
-    "last solution": (lambda n: n["cells"].pop(7), "exercise ex-7-2 has no solution cell"),
-    "shown solution": (lambda n: n["cells"][5]["metadata"]["tags"].remove("hide-cell"), "is not hidden"),
-    "exercises": (lambda n: [n["cells"].pop(4) for _ in range(4)], "found none"),
-    "quiz before": (lambda n: n["cells"].pop(1), 'quiz.ask("07_before")'),
-    "quiz after": (lambda n: n["cells"].pop(8), 'quiz.ask("07_after")'),
+    "outcomes": (_replace(2, "- b\n- c\n", ""), "three to five outcomes"),
+    "prerequisites": (_replace(2, "Prerequisites", "x"), "'Prerequisites'"),
+    "reading time": (_replace(2, "Reading time", "x"), "'Reading time'"),
+    "run time": (_replace(2, "Run time", "x"), "'Run time'"),
+    "poster": (lambda n: n["cells"].pop(1), "what the chapter reaches"),
+    "failure": (_replace(7, "## What goes wrong", ""), "'## What goes wrong'"),
+    "slip": (_replace(7, "A common slip", ""), "a box 'A common slip'"),
+    "prediction": (lambda n: n["cells"].pop(4), "the tag 'predict'"),
+    "check": (lambda n: n["cells"].pop(5), "the tag 'check'"),
+    "checks": (lambda n: n["cells"].pop(6), "the tag 'checks'"),
+    "stars": (_replace(8, "★ ", ""), "one to three stars"),
+    "hint": (_replace(8, "Hint", "More"), "expected a hint"),
+    "order": (lambda n: n["cells"].insert(3, n["cells"].pop()), "in the order"),
+    "solution": (lambda n: n["cells"].pop(9), "exercise ex-7-1 has no solution cell"),
+    "last solution": (lambda n: n["cells"].pop(11), "exercise ex-7-2 has no solution cell"),
+    "shown solution": (lambda n: n["cells"][9]["metadata"]["tags"].remove("hide-cell"), "is not hidden"),
+    "exercises": (lambda n: [n["cells"].pop(8) for _ in range(4)], "found none"),
+    "quiz before": (lambda n: n["cells"].pop(3), 'quiz.ask("07_before")'),
+    "quiz after": (lambda n: n["cells"].pop(13), 'quiz.ask("07_after")'),
 }
 
 
@@ -109,6 +135,29 @@ QUIZ_MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no words": (lambda q: q.update(question="?"), "a question in words"),
     "number": (lambda q: q.update(type="numeric"), "type 'default'"),
 }
+
+
+CHECK = {"question": "Check. How many are there?", "why": "Count them.", "hint": "More than two."}
+
+
+def test_sound_questions_within_a_chapter_pass() -> None:
+    predict = {**QUESTION, "question": "Predict. Which of the two is right?"}
+    predict["answers"] = [{**a, "feedback": f"Not quite. {a['feedback']}"} for a in QUESTION["answers"]]
+    assert list(within_defects({"a": predict, "b": CHECK})) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({**CHECK, "hint": ""}, "expected a hint"),
+        ({**CHECK, "why": " "}, "expected a why"),
+        ({**CHECK, "question": "How many are there?"}, "'Check.'"),
+        (QUESTION, "'Predict.'"),
+        ({**QUESTION, "question": "Predict. Which one?"}, "'Not quite.'"),
+    ],
+)
+def test_each_flaw_of_a_question_within_a_chapter_is_named(question: Any, message: str) -> None:
+    assert any(message in line for line in within_defects({"a": question}))
 
 
 def test_a_sound_quiz_passes() -> None:

@@ -10,25 +10,53 @@ from course_lib.data import files
 from course_lib.leaderboard.page import page_path
 
 
-@pytest.mark.parametrize(
-    ("answer", "right", "says"),
-    [
-        (..., False, "No answer yet"),
-        (53.4, True, "because"),
-        (54, False, "look closer"),
-        ("a lot", False, "Expected a number"),
-        (None, False, "Expected a number"),
-        (float("nan"), False, "look closer"),
-    ],
-)
-def test_check(answer, right, says, capsys):
-    assert quiz.check(answer, 53.5, tolerance=0.2, hint="look closer", why="because") is right
-    assert says in capsys.readouterr().out
+@pytest.fixture
+def shown(monkeypatch):
+    """The questions that were given to jupyterquiz."""
+    kept = []
+    monkeypatch.setattr("jupyterquiz.display_quiz", lambda asked, **look: kept.append(asked))
+    return kept
 
 
-def test_check_does_not_give_the_answer_away(capsys):
-    quiz.check(1, 53.5, hint="look closer", why="because")
-    assert "53" not in capsys.readouterr().out
+def test_a_check_takes_the_number_that_the_cell_computes(shown):
+    quiz.check("06", "coins", 543.4, tolerance=5.0)
+    ((question,),) = shown
+    right, other = question["answers"]
+    assert right["range"][0] == pytest.approx(538.4) and right["range"][1] > 548.4
+    assert right["correct"] is True and right["feedback"].startswith("Right. ")
+    assert other["type"] == "default" and other["feedback"].startswith("Not quite. ")
+    assert "543" not in question["question"] + other["feedback"]
+
+
+def test_a_check_without_tolerance_takes_the_number_itself(shown):
+    quiz.check("06", "coins", 96)
+    low, high = shown[0][0]["answers"][0]["range"]
+    assert low < 96 < high and high - low < 1e-6
+
+
+def test_a_prediction_is_one_question_of_the_chapter(shown):
+    quiz.predict("06", "terms")
+    assert shown == [[quiz.within("06", "terms")]]
+    assert shown[0][0]["question"].startswith("Predict.")
+
+
+def test_an_unknown_question_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="coins"):
+        quiz.predict("06", "never")
+
+
+def test_two_quizzes_have_different_ids_whatever_the_chapter_seeded(monkeypatch):
+    ids = []
+    monkeypatch.setattr("jupyterquiz.display_quiz", lambda asked, **look: ids.append(random.random()))
+    for name in ("terms", "spaces"):
+        random.seed(0)
+        quiz.predict("06", name)
+    assert ids[0] != ids[1]
+    random.seed(0)
+    before = random.random()
+    random.seed(0)
+    quiz.predict("06", "terms")
+    assert random.random() == before
 
 
 def test_an_unknown_quiz_is_answered_with_the_known_ones():

@@ -160,7 +160,7 @@ def test_the_truth_is_told_after_an_answer_and_not_before(panel, stack):
         told = []
         for i, answer in enumerate(ANSWERS):
             buttons.value = answer
-            told.append(verdict.children[i].value if stack else verdict.value)
+            told.append(verdict.children[i if stack else 0].value)
         assert "it is" not in told[0]
         assert ["Right" in text for text in told[1:]] == [maker is None, maker is not None]
         assert all((maker or "it is real") in text for text in told[1:])

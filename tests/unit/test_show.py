@@ -1,12 +1,16 @@
-"""Figures: what a grid contains, that colours read on both pages, that sliders link in the browser."""
+"""Figures: what a grid contains, that colours read on both pages, what players, tables and diagrams say."""
 
-import ipywidgets
+import base64
+import io
+import re
+
 import matplotlib
 import matplotlib.colors
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from course_lib import show
 
@@ -86,47 +90,99 @@ def test_latent_map_names_each_class_at_its_median():
     plt.close("all")
 
 
+def _dot_or_not(value):
+    return _dot(value if isinstance(value, int) else 9)
+
+
 def _dot(value):
     figure, axis = plt.subplots(figsize=(1, 1))
     axis.plot(value, value, "o")
     return figure
 
 
-needs_stack = pytest.mark.skipif(
-    not hasattr(ipywidgets, "Stack"), reason="this ipywidgets has no Stack: a running kernel turns the pages"
-)
-
-
-@needs_stack
-def test_slider_links_to_its_pictures_in_the_browser():
-    from ipywidgets.widgets.widget import _instances
-
-    box = show.slider("size", [1, 5, 9], _dot, lambda v: f"a dot at {v} & more")
-    control, screen = box.children
-    assert [page.value.count("<img") for page in screen.children] == [1, 1, 1]
-    assert 'alt="a dot at 5 &amp; more"' in screen.children[1].value
-    links = [w for w in _instances.values() if type(w).__name__ == "Link" and w.source[0] is control]
-    assert [(w.source[1], w.target[1]) for w in links] == [("index", "selected_index")]
+@pytest.mark.parametrize("make", [show.slider, show.film])
+def test_a_player_holds_a_picture_for_each_position(make):
+    page = make("size", [1, 5, "<9>"], _dot_or_not, lambda v: f"a dot at {v} & more")._repr_html_()
+    images = re.findall(r'<img src="data:image/webp;base64,([^"]+)" alt="([^"]*)"( hidden)?>', page)
+    assert [alt for _, alt, _ in images] == [f"a dot at {v} &amp; more" for v in ("1", "5", "&lt;9&gt;")]
+    assert all(Image.open(io.BytesIO(base64.b64decode(data))).format == "WEBP" for data, _, _ in images)
+    assert [bool(hidden) for *_, hidden in images] == [[False, True, True], [True, True, False]][
+        make is show.film
+    ]
+    assert ("<button" in page) == (make is show.film)
+    assert 'names = ["1", "5", "\\u003c9>"]' in page
     assert plt.get_fignums() == []
 
 
-@needs_stack
-def test_slider_begins_where_it_is_told():
-    control, screen = show.slider(
-        "size", [1, 5, 9], _dot, lambda v: f"a dot at {v}, described", start=5
-    ).children
-    assert control.index == screen.selected_index == 1
+def test_a_slider_begins_where_it_is_told_and_players_have_ids_of_their_own():
+    pages = [
+        show.slider("size", [1, 5, 9], _dot, lambda v: f"a dot at {v}", start=start).page for start in (1, 5)
+    ]
+    assert re.findall(r'alt="a dot at (\d)">', pages[1]) == ["5"]
+    assert 'max="2" value="1"' in pages[1]
+    other = show.slider("weight", [1, 5, 9], _dot, lambda v: f"a dot at {v}").page
+    assert re.findall(r'id="(player-\w+)"', other) != re.findall(r'id="(player-\w+)"', pages[0])
 
 
-def test_slider_without_stack_turns_pages_in_the_kernel(monkeypatch):
-    """ipywidgets 7 has no Stack: the picture must follow the control all the same."""
-    monkeypatch.delattr(ipywidgets, "Stack", raising=False)
-    box = show.slider("size", [1, 5, 9], _dot, lambda v: f"a dot at {v}, described", start=5)
-    control, screen = box.children
-    assert control.index == 1
-    assert "a dot at 5," in screen.value
-    control.index = 2
-    assert "a dot at 9," in screen.value
+def test_a_film_is_light(monkeypatch):
+    monkeypatch.setattr("course_lib.show.players.FILM_KB", 1)
+    with pytest.raises(ValueError, match="expected pictures of at most 1 kB together"):
+        show.film("size", [1, 5, 9], _dot, str)
+
+
+def test_a_table_is_one_for_the_eye_and_for_a_screen_reader():
+    made = show.table(["model", "loss <nats>", "note"], [["PCA", "−1.25", "a"], ["VAE", "3 ± 0.5", "b & c"]])
+    page = made._repr_html_()
+    assert page.count('<th scope="row"') == 2 and page.count('<th scope="col"') == 3
+    assert '<th scope="col" style="text-align: right">loss &lt;nats&gt;</th>' in page
+    assert '<td style="text-align: right">−1.25</td>' in page
+    assert '<td style="text-align: left">b &amp; c</td>' in page
+    assert repr(made).splitlines() == [
+        "model  loss <nats>  note",
+        "PCA    −1.25        a",
+        "VAE    3 ± 0.5      b & c",
+    ]
+
+
+def test_intervals_show_value_and_error_from_top_to_bottom():
+    axis = show.intervals(
+        {"a": (1.0, 0.25), "b": (3.0, 0.5)}, "nats", colours={"b": show.REAL}, form=".1f"
+    ).axes[0]
+    lines = [container.lines[0] for container in axis.containers]
+    assert [line.get_xdata()[0] for line in lines] == [1.0, 3.0]
+    (bars,) = axis.containers[1].lines[2]
+    assert bars.get_segments()[0][:, 0].tolist() == [2.5, 3.5]
+    assert lines[1].get_color() == show.REAL
+    assert [text.get_text() for text in axis.texts] == ["1.0", "3.0"]
+    assert axis.get_ylim()[0] > axis.get_ylim()[1]
+    plt.close("all")
+
+
+BOXES = {"x": ("picture", "28", "real"), "D": ("critic", "", "critic"), "s": ("score <s>", "", "loss")}
+
+
+def _paths(svg):
+    return re.findall(r'<path d="(M[^"]+)" fill="none"', svg)
+
+
+def test_a_diagram_draws_boxes_and_arrows_and_says_what_leads_where():
+    svg = show.diagram(
+        [["x", "D"], [None, "s"]], BOXES, [("x", "D"), ("D", "s", "mean"), ("x", "s", "", "dashed")]
+    ).svg
+    assert svg.count("<rect") == 3
+    assert (
+        'aria-label="Diagram: picture 28 leads to critic; critic leads to score &lt;s&gt; (mean); picture'
+        in svg
+    )
+    along, down, corner = _paths(svg)
+    assert "V" not in along and "H" not in down and "H" in corner and "V" in corner
+    assert svg.count("stroke-dasharray") == 1
+    assert f'stroke="{show.KINDS["critic"]}"' in svg
+
+
+def test_an_arrow_goes_round_what_stands_between():
+    (path,) = _paths(show.diagram([["x", "D", "s"]], BOXES, [("x", "s")]).svg)
+    assert path.count("V") == 2 and path.count("H") == 1
 
 
 @pytest.mark.parametrize(
@@ -144,6 +200,12 @@ def test_slider_without_stack_turns_pages_in_the_kernel(monkeypatch):
         (lambda: show.band(plt.gca(), [1, 2], [[1.0, 2.0]], "x"), ValueError, "2 seeds"),
         (lambda: show.slider("x", [1], _dot, str), ValueError, "two positions"),
         (lambda: show.slider("x", [1, 2], _dot, str, start=3), ValueError, "got 3"),
+        (lambda: show.film("x", [1], _dot, str), ValueError, "two positions"),
+        (lambda: show.table(["a", "b"], [["1"]]), ValueError, "expected 2 cells in each, got 1"),
+        (lambda: show.table(["a"], []), ValueError, "at least one"),
+        (lambda: show.intervals({}, "x"), ValueError, "at least one name"),
+        (lambda: show.diagram([["x"]], BOXES, [("x", "D")]), ValueError, "stand in the grid, got 'D'"),
+        (lambda: show.diagram([["x"]], {"x": ("a", "", "blue")}, []), ValueError, "got 'blue'"),
     ],
 )
 def test_bad_input_is_named(call, error, says):
