@@ -98,9 +98,8 @@ def _conv2d(
     groups: int = 1,
 ) -> Tensor:
     how = (stride, padding, dilation, groups)
-    if input.dim() != 4 or not all(
-        isinstance(pair, tuple) for pair in how[:3]
-    ):  # as nn.Conv2d does not call it
+    pairs = all(isinstance(value, tuple) for value in how[:3])  # as nn.Conv2d has them
+    if input.dim() != 4 or not pairs:
         return F.conv2d(input, weight, bias, *how)
     y = _OfInput.apply(input, weight, bias, how)
     return y.add_(_OfWeights.apply(weight, bias, [input], y.shape, how))
