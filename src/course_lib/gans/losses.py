@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from course_lib import checks
 from course_lib.draws import rows
+from course_lib.gans.slopes import TwiceDifferentiable
 from course_lib.precision import course_defaults, float32
 
 Logits = Callable[[Tensor], Tensor]  # images (N, C, H, W) -> logits (N,)
@@ -83,7 +84,7 @@ def gradients(D: Logits, x: Tensor) -> Tensor:
     single precision at least, because in half precision the squared norm over- and underflows, and under
     ``torch.no_grad`` too.
     """
-    with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
+    with torch.enable_grad(), torch.autocast(x.device.type, enabled=False), TwiceDifferentiable():
         x = float32(x.detach()).requires_grad_()
         (slope,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
     return slope.flatten(1)

@@ -167,10 +167,13 @@ def _factor(moments: Moments) -> Tensor:
     pivots = lower.diagonal().square()
     if int(failed) == 0 and float(pivots.min()) > 1e-10 * float(pivots.max()):
         return lower
-    values, vectors = torch.linalg.eigh(covariance)
-    keep = values > 1e-14 * len(values) * values[-1]  # what is below is rounding
+    varies = covariance.diagonal() > 0  # among hundreds of zero rows LAPACK sometimes does not converge
+    values, vectors = torch.linalg.eigh(covariance[varies][:, varies])
+    keep = values > 1e-14 * len(values) * values[-1:]  # what is below is rounding
     keep[: max(0, len(values) - moments.n + 1)] = False  # n samples span no more than n - 1 directions
-    return vectors[:, keep] * values[keep].sqrt()
+    factor = covariance.new_zeros(len(covariance), int(keep.sum()))
+    factor[varies] = vectors[:, keep] * values[keep].sqrt()
+    return factor
 
 
 def _influence_variance(x: Tensor, moments: Moments, other: Tensor, w: Tensor) -> float:
