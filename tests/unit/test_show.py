@@ -201,6 +201,11 @@ def test_an_arrow_goes_round_what_stands_between():
         (lambda: show.slider("x", [1], _dot, str), ValueError, "two positions"),
         (lambda: show.slider("x", [1, 2], _dot, str, start=3), ValueError, "got 3"),
         (lambda: show.film("x", [1], _dot, str), ValueError, "two positions"),
+        (
+            lambda: show.film("x", [1, 2], _dot, str, rest=0),
+            ValueError,
+            "rest: expected one of [1, 2], got 0",
+        ),
         (lambda: show.table(["a", "b"], [["1"]]), ValueError, "expected 2 cells in each, got 1"),
         (lambda: show.table(["a"], []), ValueError, "at least one"),
         (lambda: show.intervals({}, "x"), ValueError, "at least one name"),

@@ -44,7 +44,7 @@ PLAYER = Template("""<div class="course-player" id="$id">
     if (button) button.textContent = "Play";
   };
   const play = () => {
-    if (+range.value === frames.length - 1) show(0);
+    if ([$first, frames.length - 1].includes(+range.value)) show(0);
     button.textContent = "Pause";
     timer = setInterval(() => {
       show(+range.value + 1);
@@ -91,9 +91,7 @@ def slider(
 
     `describe` gives each picture's text for readers who do not see it. `start` is shown first.
     """
-    if start is not None and start not in values:
-        raise ValueError(f"start: expected one of {list(values)}, got {start!r}")
-    first = 0 if start is None else list(values).index(start)
+    first = 0 if start is None else _place("start", start, values)
     return _player(
         label, values, [_webp(draw(value), SHARP, QUALITY) for value in values], describe, first, 0.0
     )
@@ -106,12 +104,14 @@ def film(
     describe: Callable[[Any], str],
     *,
     seconds: float = 6.0,
+    rest: Any = None,
 ) -> Player:
     """A film of the figures ``draw(value)``, one after another within `seconds`; arguments as those of `slider`.
 
-    It rests at the last picture and has a button to play and to pause. Raises ValueError where its pictures weigh more
-    than `FILM_KB`.
+    It has a button to play and to pause, and rests at the value `rest` (default: the last) until it plays. Raises
+    ValueError where its pictures weigh more than `FILM_KB`.
     """
+    resting = len(values) - 1 if rest is None else _place("rest", rest, values)
     pictures = [_webp(draw(value), FILM_SHARP, FILM_QUALITY) for value in values]
     kilobytes = sum(map(len, pictures)) / 1000
     if kilobytes > FILM_KB:
@@ -119,7 +119,14 @@ def film(
             f"values: expected pictures of at most {FILM_KB} kB together, got {kilobytes:.0f} kB in {len(pictures)}; "
             "take fewer or smaller ones"
         )
-    return _player(label, values, pictures, describe, len(pictures) - 1, seconds)
+    return _player(label, values, pictures, describe, resting, seconds)
+
+
+def _place(name: str, value: Any, values: Sequence[Any]) -> int:
+    """Where `value` stands among the values."""
+    if value not in values:
+        raise ValueError(f"{name}: expected one of {list(values)}, got {value!r}")
+    return list(values).index(value)
 
 
 def _player(
