@@ -142,9 +142,9 @@ def test_an_edited_page_is_found(card, two_shipped, monkeypatch, tmp_path):
 def test_the_build_stops_and_names_the_command(monkeypatch):
     monkeypatch.setattr(leaderboard, "defects", lambda: ["dcgan is shipped, but not on the board"])
     with pytest.raises(CourseError, match=rf"dcgan is shipped.*{page.COMMAND}"):
-        build_book.check_leaderboard()
+        build_book.prepare_leaderboard()
     monkeypatch.setattr(leaderboard, "defects", list)
-    build_book.check_leaderboard()
+    build_book.prepare_leaderboard()
 
 
 # Sampling
