@@ -51,6 +51,8 @@ def scores(board: str, rows: Mapping[str, Any]) -> Figure:
             score = rows[name]["scores"][key]
             found[rows[name]["label"]] = (score["value"], score["ci95"] or 0.0)
         real = rows[REAL]["scores"].get(key, {"value": math.nan})["value"]
+        if key == "frechet":
+            axis.set_xscale("log")
         show.intervals(
             found, columns[key].heading, reference=real, colours=dict.fromkeys(found, show.GENERATED), ax=axis
         )
@@ -67,5 +69,5 @@ def draw(folder: Path | None = None) -> None:
         if board in CHARTED:
             pictures["scores"] = scores(board, card["rows"])
         for what, figure in pictures.items():
-            figure.savefig(folder / file_name(board, what), dpi=170)
+            figure.savefig(folder / file_name(board, what), dpi=170, bbox_inches="tight")
             plt.close(figure)

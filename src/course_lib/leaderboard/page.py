@@ -58,8 +58,8 @@ TABLES: dict[str, tuple[Table, ...]] = {
         ),
         Table(
             "Quality",
-            "Precision is the share of generated pictures within reach of a real one. Density counts within reach of how "
-            "many, in units of what is usual for real pictures, so it may exceed 1. Confidence says how sure the "
+            "Precision is the share of generated pictures within reach of a real one. Density counts within reach of "
+            "how many, in units of what is usual for real pictures, so it may exceed 1. Confidence says how sure the "
             "classifier is of the digit.",
             (*_QUALITY, _CONFIDENCE),
         ),
@@ -231,7 +231,7 @@ def _figure(title: str, what: str, rows: int) -> str:
             "The first sixteen pictures of every model, of one seed, below real ones.",
         ),
         "scores": (
-            "Four panels with a row for each model: a dot, a bar for its interval, and a dashed line for real pictures.",
+            "Four panels with a row for each model: a dot, a bar for its interval, a dashed line for real pictures.",
             "Four scores with their 95 % intervals. The dashed line marks real pictures.",
         ),
     }
