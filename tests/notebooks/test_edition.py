@@ -213,13 +213,13 @@ def test_the_colab_button_opens_the_edition() -> None:
 def test_the_book_numbers_as_the_edition_does() -> None:
     figures = {
         "book/06_a": {"displaymath": {"equation-y": (24,), "equation-x": (23,)}, "figure": {"f": (3,)}},
-        "book/notation": {"displaymath": {"equation-z": (40,)}},
+        "book/notation": {"displaymath": {"equation-z": (40,)}, "figure": {"g": (17,), "h": (18,)}},
         "book/index": {},
     }
     number_by_chapter(figures)
     assert figures == {
         "book/06_a": {"displaymath": {"equation-x": (6, 1), "equation-y": (6, 2)}, "figure": {"f": (6, 1)}},
-        "book/notation": {"displaymath": {"equation-z": (40,)}},
+        "book/notation": {"displaymath": {"equation-z": (40,)}, "figure": {"g": (1,), "h": (2,)}},
         "book/index": {},
     }
 
