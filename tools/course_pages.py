@@ -144,6 +144,7 @@ class FindTables(SphinxTransform):
         """Replace figures in place."""
         for figure in list(self.document.findall(nodes.figure)):
             if "table" in figure["classes"]:
+                figure["classes"].remove("table")  # the theme would frame it
                 figure.replace_self(CaptionedTable("", *figure.children, **figure.attributes))
 
 
