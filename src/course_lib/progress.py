@@ -1,7 +1,4 @@
-"""A progress bar that fits where it is shown: a terminal, a notebook, or a built page.
-
-In a notebook one display is updated in place, so that a built page shows one line per training run.
-"""
+"""A progress bar that fits where it is shown: a terminal, a notebook (one display, updated), or a built page."""
 
 import sys
 from typing import Any

@@ -1,8 +1,7 @@
 """A person as a discriminator: pictures one at a time, real or generated?, and the answers as games (chapter 15).
 
-On a built page, where no Python runs, the browser alone turns the pictures and says whether an answer was right. In a
-notebook `Panel.games` hands the answers to the same ratings as any other discriminator's: `play` takes ±1 for logits.
-Arguments of another shape, type or range raise TypeError or ValueError.
+On a built page the browser alone turns the pictures and says whether an answer was right. Arguments of another shape,
+type or range raise TypeError or ValueError.
 """
 
 from __future__ import annotations
@@ -82,8 +81,7 @@ class Panel:
     def games(self, name: str = "you") -> Games:
         """The answers so far as games of the discriminator `name` against the generators, as in `play`.
 
-        One about a generated picture is a game against its generator, one about a real picture against each generator.
-        Raises ValueError: no answer about a generated picture, or none about a real one.
+        ValueError: no answer about a generated picture, or none about a real one.
         """
         of: dict[str | None, list[float]] = {}
         for maker, says in zip(self.makers, self.says_real, strict=True):

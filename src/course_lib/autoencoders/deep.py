@@ -1,8 +1,4 @@
-"""Deep autoencoders (chapter 4): x -> z = f(x) -> x̂ = g(z), with nonlinear f and g.
-
-Undercomplete: z has fewer numbers than x (Hinton & Salakhutdinov 2006). Sparse: z may have many numbers, few of them
-active, by a Kullback-Leibler penalty on their mean activity (Ng 2011, section 3). Denoising: the input is corrupted,
-the target is not (Vincent et al. 2008).
+"""Deep autoencoders (chapter 4): x -> z = f(x) -> x̂ = g(z), with nonlinear f and g (Hinton & Salakhutdinov 2006).
 
 Shapes: N images, C colours, R rows and as many columns, k latent numbers. Another shape or a value out of range raises
 TypeError or ValueError.
@@ -137,7 +133,7 @@ class Autoencoder(nn.Module):
 def sparsity_kl(activity: Tensor, target: float = 0.05) -> Tensor:
     """Σ_j KL(Bernoulli(ρ) ‖ Bernoulli(ρ̂_j)), in nats: () of activities (N, k) in (0, 1), with ρ = `target`.
 
-    ρ̂_j is unit j's mean activity over the batch. 0 where every unit is active just that share of the time.
+    ρ̂_j is unit j's mean activity over the batch (Ng 2011, section 3).
     """
     checks.tensor("activity", activity, "(N, k)")
     low, high = (float(value) for value in activity.detach().aminmax())
@@ -153,7 +149,7 @@ def sparsity_kl(activity: Tensor, target: float = 0.05) -> Tensor:
 
 
 def corrupt(x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
-    """x + σ ε with ε ~ N(0, I), not clipped: what a denoising autoencoder is shown. Shape of x, on its device."""
+    """x + σ ε with ε ~ N(0, I), not clipped (Vincent et al. 2008). Shape of x, on its device."""
     sigma = checks.real("sigma", sigma)
     noise = rows(torch.randn, *x.shape, generator=generator)
     return x + sigma * noise.to(x.device, x.dtype)

@@ -24,10 +24,7 @@ MISTAKES = (
 
 
 def spoken(work: Callable[[], int]) -> int:
-    """What `work` returns; a mistake becomes one line on stderr and 1; a reader who leaves (``| head``) is no mistake.
-
-    A terminal that lacks the course's letters gets question marks for them.
-    """
+    """What `work` returns; a mistake is one line on stderr and 1; a reader who leaves (``| head``) is no mistake."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -1,7 +1,6 @@
 """Drawn faces with an attribute table: a CelebA that needs no download and has no one's likeness.
 
-DiceBear composes a face from parts (head, expression, glasses ...) chosen by a seed; resvg rasterises it. So the
-factors of variation are known, not annotated. Both libraries are optional and imported only to render faces.
+DiceBear composes a face from parts chosen by a seed; resvg rasterises it. Both are imported only to render faces.
 """
 
 import functools
@@ -42,10 +41,7 @@ _CHUNK = 1000  # faces per cache file: what an interrupt costs at most, about fi
 
 
 def avatar_styles() -> dict[str, str]:
-    """The styles that `avatars` accepts -> licence and creator, as in "CC BY 4.0, Micah Lanier".
-
-    CC0 asks for nothing; whoever publishes images of a CC BY style names its creator beside them.
-    """
+    """The styles that `avatars` accepts -> licence and creator, whom CC BY wants named beside published images."""
     return {style: f"{licence}, {creator}" for style, (licence, creator) in _STYLES.items()}
 
 
@@ -53,25 +49,16 @@ def avatar_styles() -> dict[str, str]:
 def avatars(
     n: int, size: int = 64, seed: int = 0, style: str = "open-peeps", *, progress: bool = True
 ) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
-    """The first n faces of a fixed, endless sequence.
+    """The first n faces of a fixed, endless sequence: face i depends on (style, size, seed, i) alone.
 
-    Face i depends on (style, size, seed, i) alone: asking for more faces appends, other seeds give other faces.
-    The first request renders (about 5 ms a face, with a bar if `progress`); later ones read the cache folder.
-    Raises TypeError or ValueError for a wrong argument, ImportError if the rendering libraries are not installed.
-
-    Args:
-        n: number of faces, >= 1.
-        size: width and height in pixels, 8 .. 1024.
-        seed: of the sequence.
-        style: one of `avatar_styles()`. The heads, expressions and colours of the default, Open Peeps (CC0), combine
-            to 50,400 faces, so that a large sample has repetitions (about 1 % at n = 2,500).
-        progress: show a bar while rendering.
+    The first request renders (about 5 ms a face, with a bar if `progress`); later ones read the cache folder. `size` is
+    from 8 to 1024 pixels, `style` one of `avatar_styles()`. Raises TypeError or ValueError for a wrong argument,
+    ImportError if the rendering libraries are not installed.
 
     Returns:
         x: float32 (n, 3, size, size) in [-1, 1], on white unless the style draws a background.
         attributes: column -> array of n strings: the name of a part's variant, or a colour's hexadecimal value
-            ("skin_color"); "none" if this face lacks it. "glasses" ("none", "glasses", "sunglasses", or a variant's
-            name in a style with glasses of its own) exists in all styles that have glasses.
+            ("skin_color"); "none" if this face lacks it. All styles with glasses have a column "glasses".
     """
     n, seed = whole("n", n), seed_number("seed", seed)
     size = whole("size", size, at_least=8, at_most=1024)
@@ -155,11 +142,7 @@ class _Renderer:
 
 
 def _varying(definition: dict[str, Any]) -> tuple[dict[str, str], bool]:
-    """Column -> name among the resolved options, for all that differs between faces of a style.
-
-    Read from the definition, so that the columns do not depend on n. The second value tells whether glasses are worn
-    as a variant of another part, so that a column of their own is to be derived.
-    """
+    """Column -> option, for all that differs between faces of a style, and whether to derive a column of glasses."""
     columns: dict[str, str] = {}
     glasses = False
     for name, part in definition["components"].items():

@@ -1,8 +1,6 @@
-"""The first 500 test images of CIFAR-10, offline: enough to look at, to compress, to measure a metric with.
+"""The first 500 test images of CIFAR-10, unselected and offline, stored as one mosaic of 20 rows of 25 images.
 
-A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", technical report, University of Toronto,
-2009. The whole data set is `course_lib.data.cifar10`, a download. The sample is the unselected beginning of the
-test set, stored as one mosaic of 20 rows of 25 images.
+A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", technical report, University of Toronto, 2009.
 """
 
 import json
@@ -19,14 +17,11 @@ _ROWS, _COLUMNS, _SIDE = 20, 25, 32
 
 @course_defaults()
 def cifar10_sample() -> tuple[torch.Tensor, torch.Tensor]:
-    """The first 500 test images of CIFAR-10 and their labels, in the stored order.
-
-    Raises DataFileError: a data file is missing, truncated or altered; says which and how to restore it.
+    """The first 500 test images of CIFAR-10 and their labels, in the stored order; DataFileError if damaged.
 
     Returns:
         x: float32 (500, 3, 32, 32) in [-1, 1], red first.
-        y: int64 (500,), 0 .. 9: airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck. Unselected,
-            so the classes are not equally frequent: 40 to 57 images each.
+        y: int64 (500,), 0 .. 9: airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck.
     """
     mosaic = decoded(read_verified(f"{_FILE}.png"))  # (640, 800, 3)
     labels = json.loads(read_verified(f"{_FILE}.json"))["labels"]

@@ -1,7 +1,7 @@
 """Where the course's files live, and how they are read and written without ever trusting a broken one.
 
-`data_folder()` is the repository's own `data/`, whose `README.md` has the table of sha256 checksums that are compared;
-`cache_folder()` is for what can be made or downloaded again.
+`data_folder()` is the repository's own `data/`, with its sha256 checksums in `README.md`; `cache_folder()` is for what
+can be made or downloaded again.
 """
 
 import contextlib
@@ -40,10 +40,7 @@ def _source() -> Path:
 
 
 def repository_folder() -> Path:
-    """The clone that holds the course's book: around the library's source, else around the folder of COURSE_DATA.
-
-    Raises DataFileError: there is none, as when course_lib was installed without its repository.
-    """
+    """The clone with the course's book, around the library or the folder of COURSE_DATA; DataFileError if none."""
     folders = [_source()]
     if named := os.environ.get("COURSE_DATA"):
         folders.append(Path(named).expanduser().parent)
@@ -72,8 +69,7 @@ def data_folder() -> Path:
 def checksums() -> dict[str, str]:
     """The table of data/README.md: path relative to the data folder -> sha256 in hexadecimal.
 
-    A row has a path in backticks in its first cell and 64 hexadecimal digits in backticks in another.
-    Raises DataFileError: the same path is listed twice with different checksums.
+    A row has a path in backticks in its first cell, the sha256 in another. DataFileError for two of one path.
     """
     readme = data_folder() / "README.md"
     table: dict[str, str] = {}
@@ -90,12 +86,8 @@ def checksums() -> dict[str, str]:
 def read_verified(relative_path: str) -> bytes:
     """The bytes of a file of the data folder, given only if its sha256 is the one in data/README.md.
 
-    `relative_path` has forward slashes, as in "images/coffee.png". A file is hashed once per process, and again if its
-    size or modification time changed.
-
-    Raises:
-        TypeError, ValueError: not a string, an absolute path, or one that leaves the data folder.
-        DataFileError: not in the table, missing, truncated or altered; says both sha256 and how to restore the file.
+    `relative_path` has forward slashes. TypeError or ValueError if it is no path below the folder; DataFileError, which
+    says how to restore the file, if it is not in the table, missing, truncated or altered.
     """
     path = data_folder() / _inside(relative_path)
     expected = checksums().get(relative_path)
@@ -120,7 +112,7 @@ def read_verified(relative_path: str) -> bytes:
 
 
 def record_checksum(relative_path: str, *, origin: str, licence: str) -> str:
-    """Lists a file of the data folder in data/README.md, or updates its row, and returns its sha256.
+    """List a file of the data folder in data/README.md, or update its row, and return its sha256.
 
     Raises as `read_verified`, and TypeError or ValueError for an origin or licence that would break the table.
     """
@@ -165,10 +157,9 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Writes `content` so that a reader sees the old file or the whole new one, never a part; returns the path.
+    """Write `content` so that a reader sees the old file or the whole new one, never a part; returns the path.
 
-    The bytes go to a temporary name in the same folder (made if absent), which takes the final name in one step.
-    Raises TypeError for a wrong argument, OSError if the folder cannot be written or the disk is full.
+    Its folder is made if absent. TypeError for a wrong argument, OSError if it cannot be written or the disk is full.
     """
     if not isinstance(content, (bytes, bytearray, memoryview)):
         raise TypeError(f"content must be bytes; received {type(content).__name__}")
@@ -205,8 +196,8 @@ def require_writable(folder: Path, why: str) -> None:
 def cache_folder() -> Path:
     """A writable folder for what can be rendered or downloaded again; made if absent.
 
-    The environment variable COURSE_CACHE names it; else it is ~/.cache/generative-modelling-course. If it cannot be
-    written, a temporary folder stands in for it, with one warning: the same one for every process of a user.
+    The variable COURSE_CACHE names it; else it is ~/.cache/generative-modelling-course, or, with one warning, a
+    temporary folder of the user's if that cannot be written.
     """
     named = os.environ.get("COURSE_CACHE")
     try:

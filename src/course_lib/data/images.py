@@ -1,7 +1,6 @@
 """The course's one image convention, and the only place where bytes become images and back.
 
-An image batch is a float32 tensor (N, C, H, W) with values in [-1, 1]: -1 is black, +1 is white (or a
-fully lit colour channel). The symmetric range is that of tanh, in which most generators of the course end.
+An image batch is a float32 tensor (N, C, H, W) with values in [-1, 1]: -1 is black, +1 is white.
 """
 
 import io
@@ -13,9 +12,8 @@ import torch
 def from_uint8(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
     """Bytes as files store them, channels last -> images as the course uses them.
 
-    `pixels` are uint8 (N, H, W) for grey images or (N, H, W, C) with C = 1 or 3, values 0..255. Returns a copy,
-    float32 (N, C, H, W) in [-1, 1]; 0 maps to exactly -1 and 255 to exactly +1.
-    Raises TypeError for anything but uint8 arrays and tensors, ValueError for another shape or an empty one.
+    `pixels` are uint8 (N, H, W) or (N, H, W, C) with C = 1 or 3. Returns a copy, float32 (N, C, H, W) in [-1, 1]; 0
+    maps to exactly -1 and 255 to exactly +1. TypeError for another dtype, ValueError for another shape or an empty one.
     """
     if not isinstance(pixels, (np.ndarray, torch.Tensor)):
         raise TypeError(f"pixels must be a uint8 array or tensor; received {type(pixels).__name__}")
@@ -44,9 +42,8 @@ def from_uint8(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
 def to_uint8(x: torch.Tensor) -> np.ndarray:
     """Images (N, C, H, W), C = 1 or 3, on any device -> bytes, channels last; the inverse of `from_uint8`.
 
-    Returns a uint8 array (N, H, W) if C = 1, else (N, H, W, 3): values outside [-1, 1] (a linear decoder's, say)
-    are clipped, as any screen would, and the others rounded to the nearest byte.
-    Raises TypeError for anything but floating-point tensors, ValueError for another shape, an empty one, or NaN.
+    Returns a uint8 array (N, H, W) if C = 1, else (N, H, W, 3), rounded, values outside [-1, 1] clipped. TypeError for
+    anything but floating-point tensors, ValueError for another shape, an empty one, or NaN.
     """
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         received = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__

@@ -1,7 +1,7 @@
-"""MNIST, complete and offline: 60,000 + 10,000 handwritten digits, 28 x 28, ten classes.
+"""MNIST, complete and offline: 60,000 + 10,000 handwritten digits, 28 x 28, ten classes, in the original IDX files.
 
-Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
-Proceedings of the IEEE 86 (11), 1998. The four files in `data/mnist` are the original IDX files, recompressed.
+Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", Proceedings of
+the IEEE 86 (11), 1998.
 """
 
 import gzip
@@ -25,11 +25,8 @@ _SIZE = {"train": 60_000, "test": 10_000}
 def mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     """The images and labels of one split, "train" (60,000) or "test" (10,000), in the order of the original files.
 
-    Raises TypeError or ValueError for another split, DataFileError if a file is missing, truncated or altered.
-
-    Returns:
-        x: float32 (N, 1, 28, 28) in [-1, 1]; the paper is -1, the ink +1.
-        y: int64 (N,), the digit 0..9.
+    Returns x, float32 (N, 1, 28, 28), ink +1 on paper -1, and y, int64 (N,), the digit 0..9. Raises TypeError or
+    ValueError for another split, DataFileError if a file is missing, truncated or altered.
     """
     prefix = PREFIX[choice("split", split, PREFIX)]
     arrays = []
@@ -47,9 +44,8 @@ def mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
 def parse_idx(raw: bytes) -> np.ndarray:
     """The uint8 array in the bytes of an IDX file of unsigned bytes, with the header's shape: a read-only view.
 
-    IDX: two zero bytes, one byte for the type (0x08: unsigned byte), one for the number of dimensions, each
-    dimension as a big-endian 32-bit integer, and then the values, last dimension fastest.
-    Raises TypeError for anything but bytes, ValueError for another header, value type or length.
+    IDX: 00 00 08, the number of dimensions, each as a big-endian 32-bit integer, then the values, last dimension
+    fastest. Raises TypeError for anything but bytes, ValueError for another header, value type or length.
     """
     if not isinstance(raw, bytes):
         raise TypeError(f"raw must be bytes; received {type(raw).__name__}")

@@ -8,10 +8,7 @@ from course_lib.precision import course_defaults
 
 @course_defaults()
 def balanced_subset(y: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Indices (n,) of n samples drawn at random with equally many of each class of the labels y (N,).
-
-    Raises ValueError: n is not divisible by the number of classes, or a class has too few samples.
-    """
+    """Indices (n,) of n random samples, equally many of each class of the labels y (N,); ValueError if impossible."""
     counts = torch.bincount(y)
     each, rest = divmod(n, len(counts))
     if rest or each < 1 or each > int(counts.min()):

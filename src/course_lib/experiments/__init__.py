@@ -1,7 +1,4 @@
-"""Experiments that are too long for a page, recorded as ``data/records/NAME.json``: one file each.
-
-On the command line: ``python -m course_lib.zoo record NAME``.
-"""
+"""Experiments that are too long for a page, recorded by ``python -m course_lib.zoo record NAME``: one file each."""
 
 from __future__ import annotations
 
@@ -29,11 +26,8 @@ def record(
 ) -> dict[str, Any]:
     """Run the experiment `name` in full and write ``data/records/NAME.json``; returns what it holds.
 
-    Its parts (`Runtime.part`) are kept in the cache folder until it is through.
-
-    Raises:
-        ValueError: no experiment of this name; nothing to resume, or what there is comes from another run.
-        PermissionError: the data folder cannot be written; said before the experiment, not after it.
+    Its parts (`Runtime.part`) are kept until it is through. ValueError: no such experiment, nothing to resume, or a
+    part of another run. PermissionError: the data folder cannot be written.
     """
     if name not in EXPERIMENTS:
         raise ValueError(f"experiment: expected one of {', '.join(sorted(EXPERIMENTS))}, got {name!r}")

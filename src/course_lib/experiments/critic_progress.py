@@ -8,11 +8,7 @@ from course_lib.training import Runtime
 
 
 def record_critic(rt: Runtime, quiet: bool = False) -> Facts:
-    """Gap and Fréchet distance along WGAN-GPs whose learning rates stay as they are: two and five critic steps.
-
-    For when the rates fall, the critic catches up with a generator that hardly moves, and the gap grows beside better
-    samples. Another seed than the shipped model's (chapter 10).
-    """
+    """Gap and Fréchet distance along WGAN-GPs with two and five critic steps at constant rates, and another seed."""
     runs = {}
     for critics in (2, 5):
 

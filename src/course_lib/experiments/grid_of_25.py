@@ -28,10 +28,7 @@ GAMES: dict[str, dict[str, Any]] = {
 def record_grid(
     rt: Runtime, quiet: bool = False, *, steps: int = STEPS, seeds: int = SEEDS, looks: int = 12
 ) -> Facts:
-    """Modes and quality of a plain GAN and of a relativistic one with R1 and R2 on the grid of 25 (chapter 8).
-
-    `looks`: how often in the training the modes are counted, the last time at its end.
-    """
+    """Modes and quality of a plain GAN and of a relativistic one with R1 and R2 on the grid of 25, at `looks` times."""
     centres = data.grid_centres(side=SIDE, spacing=SPACING)
     every = checks.whole("steps", steps, at_least=checks.whole("looks", looks)) // looks
     runs: dict[str, dict[str, list[Any]]] = {}

@@ -14,11 +14,7 @@ from course_lib.training import Runtime, accuracy
 
 
 def record_cnn_learning_curve(rt: Runtime, quiet: bool = False) -> Facts:
-    """Test accuracy of `DigitCNN` trained on few images: 5 seeds for each of 5 sizes (chapter 1).
-
-    The same number of images of each class, no augmentation; Adam with a one-cycle learning rate and momentum for 600
-    steps of 64 images (1,200 from n = 3,000 on), whatever n, so that small sets are seen many times.
-    """
+    """Test accuracy of `DigitCNN` trained on few images, as many of each class: 5 seeds for each of 5 sizes."""
     sizes, seeds = (100, 300, 1000, 3000, 10000), 5
     x, y = data.mnist("train")
     x_test, y_test = data.mnist("test")

@@ -27,11 +27,7 @@ K = 15  # neighbours kept by the sparse variant
 def record_matching(
     rt: Runtime, quiet: bool = False, *, sizes: Sequence[int] = SIZES, repeats: Sequence[int] = REPEATS
 ) -> Facts:
-    """Matching scores (pixels) of the generators and of held-out pictures at rising n, and seconds (chapter 14).
-
-    On digits, discs and avatars. The seconds are those of one processor core if the process has one thread
-    (OMP_NUM_THREADS=1).
-    """
+    """Matching scores (pixels) of generators and held-out pictures at rising n, and processor seconds (chapter 14)."""
     with progress(4, "matching scores", unit=" parts", quiet=quiet) as bar:
         train, test = data.mnist("train")[0], data.mnist("test")[0]
         facts: Facts = {"k": K}
@@ -73,8 +69,8 @@ def scores_by_size(
 
     Returns:
         ``sizes``; ``scores`` and ``ci95``: for each source a list per size, of as many numbers as `repeats` says;
-        ``above``: for each source but TEST and each size, its score minus that of TEST in the first repeat, with the
-        half-width of the interval.
+            ``above``: for each source but TEST and each size, its score minus that of TEST in the first repeat, and the
+            interval.
     """
     scores: dict[str, list[list[float]]] = {name: [] for name in made}
     errors: dict[str, list[list[float]]] = {name: [] for name in made}
@@ -100,10 +96,7 @@ def scores_by_size(
 
 
 def seconds(x: Tensor, sizes: Sequence[int]) -> dict[str, Any]:
-    """Processor seconds to match n of the pictures x with n others: dense, by the solvers of SciPy and POT, and sparse.
-
-    The sparse variant goes on to twice and four times the largest size.
-    """
+    """Processor seconds to match n of the pictures x with n others: dense, by SciPy and POT, and sparse."""
     import ot
     from scipy.optimize import linear_sum_assignment
 

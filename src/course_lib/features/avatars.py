@@ -47,8 +47,7 @@ class AvatarAttributes(Extractor):
 def avatar_attributes(device: str | torch.device = "cpu") -> AvatarAttributes:
     """The shipped classifier of drawn faces (checkpoint ``avatar_classifier``), the extractor of their metrics.
 
-    It knows the style "open-peeps" of `data.avatars`, blurred, shifted and noisy, too: glasses, head, expression,
-    facial_hair, mask, clothing_color, head_contrast_color and skin_color. DataFileError if its checkpoint is missing.
+    It knows eight attributes of the style "open-peeps" of `data.avatars`. DataFileError if its checkpoint is missing.
     """
     net = zoo.load("avatar_classifier", device)
     assert isinstance(net, AvatarCNN)

@@ -58,20 +58,16 @@ class PerceptualDistance:
 
 
 def perceptual(device: str | torch.device = "cpu") -> PerceptualDistance:
-    """The course's offline distance in the manner of LPIPS, on EfficientNet-Lite0; its name says that it is not LPIPS.
-
-    Every channel of the stem and of blocks 0, 2, 4, 7 and 10 counts alike. Raises as `imagenet`.
-    """
+    """The course's offline distance in the manner of LPIPS, on EfficientNet-Lite0; raises as `imagenet`."""
     layers = ImageNetFeatures(efficientnet.pretrained(device), "", 224).layers
     name = "uncalibrated perceptual distance (EfficientNet-Lite0, stem and blocks 0, 2, 4, 7, 10; not LPIPS)"
     return PerceptualDistance(layers, _STYLE_LAYERS, None, name)
 
 
 def lpips(net: str = "alex", device: str | torch.device = "cpu") -> PerceptualDistance:
-    """LPIPS 0.1 (Zhang et al. 2018): torchvision's AlexNet, the authors' default, or VGG16, with learnt weights.
+    """LPIPS 0.1 (Zhang et al. 2018): torchvision's AlexNet ("alex", 233 MB) or VGG16 ("vgg", 528 MB), learnt weights.
 
-    `net` is "alex" or "vgg", a download of 233 or 528 MB; the learnt weights are in the package lpips, whose code is
-    not run. Raises ImportError without that package, DataFileError if it is altered, and DownloadError.
+    Raises ImportError without the package lpips, DataFileError if it is altered, DownloadError offline.
     """
     names = _LPIPS_LAYERS[checks.choice("net", net, _LPIPS_LAYERS)]
     theirs = _lpips_weights(net)

@@ -16,8 +16,7 @@ from course_lib.evaluation import batched
 class Extractor:
     """A frozen classifier `net` with a `name`: features, logits and class probabilities of images in [-1, 1].
 
-    All three are where the images are. They raise TypeError or ValueError for images of another shape or range, and
-    warn of `checks.ImageRangeWarning` if no pixel is below 0.
+    TypeError or ValueError for another shape or range; warns of `checks.ImageRangeWarning` if no pixel is below 0.
     """
 
     net: Any  # has the method embed, images -> features, and its number of features in cfg
@@ -53,10 +52,9 @@ class Chain:
     smallest: int  # height and width in pixels at which one position is left at the end
 
     def __call__(self, x: Tensor, *names: str) -> dict[str, Tensor]:
-        """Feature maps {name: (N, C, h, w)} of images (N, 3, H, W) in [-1, 1], at the images' own size, with gradients.
+        """Feature maps {name: (N, C, h, w)} of images (N, 3, H, W) in [-1, 1] or a little beyond, with gradients.
 
-        Values a little outside are let through, for an image that is being optimised. Raises TypeError or ValueError
-        for other images or too small ones, for no names, or an unknown one.
+        TypeError or ValueError for other images or too small ones, for no names, or an unknown one.
         """
         if not names:
             raise ValueError(f"names: expected one layer or more of {', '.join(self.modules)}, got none")
@@ -86,10 +84,7 @@ class Chain:
 
 
 def named_layers(layers: nn.Sequential, *, blocks: bool = True) -> dict[str, nn.Module]:
-    """The layers by name: conv1_1, relu1_1, conv1_2 … pool1, conv2_1 …, or conv1, relu1, pool1, conv2 without blocks.
-
-    A layer's block changes after each pooling; a ReLU has the numbers of the convolution before it.
-    """
+    """The layers by name: conv1_1, relu1_1, conv1_2 … pool1, conv2_1 …, or conv1, relu1, pool1 … without blocks."""
     named: dict[str, nn.Module] = {}
     block, convolution = 1, 0
     for module in layers:

@@ -1,7 +1,4 @@
-"""GANs of points on the line and in the plane: a point is a handful of numbers, so both networks are small.
-
-A whole game takes seconds (chapter 8). The loop is the one that the GANs of images use.
-"""
+"""GANs of points on the line and in the plane (chapter 8): a point is a few numbers, so both networks are small."""
 
 from __future__ import annotations
 
@@ -51,11 +48,7 @@ class PointGAN(nn.Module):
     codes = GAN.codes  # z ~ N(0, I) of length k, whatever G makes of it
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Points (n, D) of codes from the prior; no gradients.
-
-        Raises:
-            TypeError, ValueError: n is no integer of at least 1, or no generator.
-        """
+        """Points (n, D) of codes from the prior; no gradients. TypeError or ValueError: n below 1, or no generator."""
         with evaluating(self):
             return self.G(self.codes(n, generator))
 

@@ -121,10 +121,7 @@ def _of_pixels(sets: Sets) -> dict[str, Result]:
 
 
 def class_entropy(probabilities: Tensor, *, extractor: str) -> Result:
-    """Entropy H(p̄) of the mean class probabilities of (N, C), in nats: log C if all classes are equally frequent.
-
-    The interval is that of the delta method; where the classes are equally frequent it shrinks towards 0.
-    """
+    """Entropy H(p̄) of the mean class probabilities of (N, C), in nats: at most log C. Interval of the delta method."""
     p = float64(probabilities.detach())
     marginal = p.mean(0)
     influence = -torch.xlogy(p, marginal).sum(1)

@@ -35,10 +35,7 @@ PROBED = 200  # pictures of each set
 
 
 def record_leaderboard(rt: Runtime, quiet: bool = False) -> Facts:
-    """Score every shipped generator; rows whose weights are still those of the last record are taken from it.
-
-    Seconds per sample are measured anew for all rows, so that they come from one machine: `seconds_per_sample`.
-    """
+    """Score every shipped generator; rows whose weights are still those of the last record are taken from it."""
     before = _last()
     present = {name: entry for name, entry in ENTRIES.items() if shipped(*entry.weights)}
     rows: dict[str, dict[str, dict[str, Any]]] = {}

@@ -47,8 +47,7 @@ def maximum_matching(edges: ArrayLike) -> NDArray[np.int64]:
 def vertex_cover(edges: ArrayLike, matching: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """König's (1931) smallest vertex cover, which proves a matching (n,) largest: rows (n,) and columns (m,).
 
-    These are the rows that alternating paths from the unmatched rows do not reach, and the columns that they do.
-    Raises ValueError if the matching can be augmented.
+    ValueError if the matching can be augmented.
     """
     allowed = _booleans("edges", edges)
     matched = np.asarray(matching)
@@ -71,7 +70,7 @@ def hungarian(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], 
     """The cheapest matching that covers every row: columns (n,), and potentials u (n,) and v (m,) that prove it.
 
     `cost` (n, m) is finite, n <= m. u_i + v_j <= c_ij, with equality on matched edges, and v_j <= 0, with equality on
-    unmatched columns (Egerváry 1931). Kuhn 1955, here with one shortest-path tree per row: O(n²m).
+    unmatched columns (Egerváry 1931). Kuhn 1955: O(n²m).
     """
     c = _matrix("cost", cost).astype(float)
     n, m = c.shape
@@ -113,8 +112,8 @@ def hungarian(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], 
 def min_cost_max_flow(edges: Sequence[Edge], source: int, sink: int) -> tuple[list[int], int, float]:
     """A cheapest among the largest flows: the flow on every edge, its amount, and its cost.
 
-    Edges are (from, to, capacity, cost) with whole capacities and costs, both >= 0. Successive shortest paths (Edmonds
-    & Karp 1972, Tomizawa 1971); potentials h keep c_ij + h_i - h_j >= 0, as Dijkstra's algorithm needs.
+    Edges are (from, to, capacity, cost), both >= 0, capacities whole. By successive shortest paths (Edmonds & Karp
+    1972); potentials h keep c_ij + h_i - h_j >= 0.
     """
     if source == sink:
         raise ValueError(f"sink: expected another node than the source, got {sink} for both")
@@ -165,7 +164,7 @@ def min_cost_max_flow(edges: Sequence[Edge], source: int, sink: int) -> tuple[li
 def match_by_flow(cost: ArrayLike, edges: ArrayLike | None = None) -> NDArray[np.int64]:
     """A cheapest among the largest matchings, as a flow (thesis, section 5.6): the column of each row or -1, (n,).
 
-    `cost` (n, m) is finite and >= 0; `edges` None allows all pairs. Whole capacities give a whole flow: 1 if matched.
+    `cost` (n, m) is finite and >= 0; `edges` None allows all pairs.
     """
     c = _matrix("cost", cost).astype(float)
     if not (np.isfinite(c).all() and (c >= 0).all()):

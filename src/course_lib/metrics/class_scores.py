@@ -23,8 +23,7 @@ def inception_score(
 ) -> Result:
     """exp(mean_i KL(p_i ‖ p̄)) of class probabilities (N, C): from 1 to C. High for sure and varied classes.
 
-    `splits` = 10 is the form of Salimans et al. 2016: the mean over equal parts, shuffled by `generator`, with
-    marginals of their own, which fit fewer samples better: it is lower. Its interval is that of a mean of `splits`.
+    With `splits` > 1, as Salimans et al. 2016: the mean over equal parts, shuffled by `generator`, and its interval.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     n, splits = len(p), checks.whole("splits", splits, at_most=len(p), why="one sample in each")
@@ -50,8 +49,8 @@ def modified_inception_score(
 ) -> Result:
     """exp(mean KL(p_i ‖ p_j)) over pairs i ≠ j of one class: m-IS, from 1, high for variety *within* classes.
 
-    `labels` (N,) of the (N, C) are by default the likeliest classes; classes of one sample are left out. Unstable for
-    sure classifiers, infinite where a class is impossible for one sample only. Gurumurthy et al. 2017, class by class.
+    `labels` (N,) of the (N, C) are by default the likeliest classes; classes of one sample are left out. Gurumurthy et
+    al. 2017, class by class.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     n, classes = p.shape
@@ -77,9 +76,8 @@ def mode_score(
 ) -> Result:
     """exp(mean_i KL(p_i ‖ p*) - KL(p̄ ‖ p*)), with p* the mean of `training` (M, C): *is* the Inception score.
 
-    Che et al. 2017; the terms with p* cancel (Zhou et al. 2018), so it ignores the training data: p(y|x), one-hot
-    labels, or one row, p* itself. The variant ``"marginal"`` (Xu et al. 2018) has KL(p_i ‖ p̄) in front: it is IS ·
-    exp(-KL(p̄ ‖ p*)), and punishes a missing class. ValueError for a generated class of probability 0 in training.
+    Che et al. 2017. The variant ``"marginal"`` (Xu et al. 2018) has KL(p_i ‖ p̄) in front, and punishes a missing
+    class. ValueError for a generated class of probability 0 in training.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     real = _probabilities("training", training, extractor)

@@ -1,10 +1,8 @@
 """The matching score: how far n generated samples are from n real ones if each is paired with one, at least cost.
 
-Chapter 14; the thesis, chapter 5. `real` and `generated` are images (n, C, H, W) in [-1, 1], compared by their pixels,
-or features (n, d) of the `extractor`; `cost` is "euclidean" (the score is W₁ between the *samples*) or "squared" (W₂²,
-not its root). As a distance of *distributions* it is biased upward by about n^(-1/d) for d > 2 (Dudley 1969): read it
-beside `real_baseline`, and compare only at the same n. Raises TypeError or ValueError for other types, shapes or
-ranges; warns of `IdenticalSets` if all matched pairs have cost 0.
+Chapter 14; the thesis, chapter 5. `real` and `generated` are images (n, C, H, W) in [-1, 1], or features (n, d) of the
+`extractor`; `cost` is "euclidean" (W₁ between the samples) or "squared" (W₂²). Compare only at the same n, beside
+`real_baseline`. Raises TypeError or ValueError for other types, shapes or ranges; warns of `IdenticalSets`.
 """
 
 from __future__ import annotations
@@ -28,10 +26,7 @@ _FEW = 16  # dimensions up to which the differences of all pairs take no longer 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Matching(Result):
-    """A matching score and the matching behind it. Pairs are in order of cost, the cheapest first.
-
-    ``pairs[:20]`` are the best, ``pairs[-20:]`` the worst, ``pairs[::20]`` every twentieth by rank.
-    """
+    """A matching score and its pairs in order of cost: ``pairs[:20]`` are the best, ``pairs[::20]`` every twentieth."""
 
     pairs: Tensor = field(repr=False)  # (m, 2) int64: index of the real sample, index of the generated one
     costs: Tensor = field(repr=False)  # (m,) float64, rising
@@ -47,8 +42,8 @@ def matching_score(
     """The mean cost of a cheapest perfect matching between two samples of equal size n.
 
     The potentials prove the optimum: u_i + v_j <= c_ij, and mean(u) + mean(v) is the score (Egerváry 1931). The
-    interval, about the *expected score at this n*, bounds the variance by (var u + var v)/n (after Efron & Stein 1981;
-    attained in the limit, del Barrio & Loubes 2019). Raises MemoryError where there is no room for n² costs.
+    interval is about the expected score at this n (after Efron & Stein 1981). MemoryError where there is no room for n²
+    costs.
     """
     a, b = _pair(real, generated, extractor)
     if len(a) != len(b):
@@ -78,8 +73,7 @@ def sparse_matching_score(
     """The mean cost over a largest matching, of least cost among these, where only k nearest neighbours may be paired.
 
     The thesis, section 5.6. Generated samples keep the edges to their k nearest reals; with `both`, reals keep theirs,
-    too. `deficiency` is the share left unmatched, such as copies of one real, and `value` speaks of matched pairs
-    only: read the two together. They tend to 0 and the dense score as k tends to n. There is no interval.
+    too. `deficiency` is the share left unmatched, and `value` speaks of matched pairs only. There is no interval.
     """
     a, b = _pair(real, generated, extractor)
     n = len(a)
@@ -104,8 +98,8 @@ def sparse_matching_score(
 def _largest_and_cheapest(rows: Tensor, columns: Tensor, price: Tensor, n: int) -> Tensor:
     """Which edges make a largest matching, of least cost among these: their numbers.
 
-    SciPy matches every row, so each has a dummy column, dear enough at the sum over rows of their dearest edges. Edges
-    of cost 0 it takes for none, so a constant is added. Pairs that swamp the digits of others are settled first.
+    SciPy matches every row, so each has a dummy column that is dear enough, and takes no edges of cost 0, so a constant
+    is added. Pairs that swamp the digits of others are settled first.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
@@ -135,10 +129,7 @@ def _largest_and_cheapest(rows: Tensor, columns: Tensor, price: Tensor, n: int) 
 def real_baseline(
     real: Tensor, n: int, generator: torch.Generator, *, extractor: str | None, cost: str = "euclidean"
 ) -> Matching:
-    """The score of n reals, drawn at random by `generator`, against n others, from at least 2n; as `matching_score`.
-
-    No generator can be expected to do better at this n, except one that copies.
-    """
+    """The score of n reals, drawn at random by `generator`, against n others, of at least 2n: as `matching_score`."""
     checks.tensor("real", real)
     checks.whole("n", n, at_most=len(real) // 2, why="half of the real samples, which are split in two")
     order = torch.randperm(len(real), generator=generator).to(real.device)
@@ -148,8 +139,8 @@ def real_baseline(
 def score_difference(first: Matching, second: Matching) -> Result:
     """First score minus second, of two generators that were matched with *the same real samples in the same order*.
 
-    What the reals contribute to both cancels, so the interval is narrower than those of the two scores suggest. Raises
-    ValueError for sparse scores, which have no potentials, and for another n, kind of score or extractor.
+    What the reals contribute cancels, which makes the interval narrower. ValueError for sparse scores, another n or
+    kind.
     """
     if first.potentials is None or second.potentials is None:
         raise ValueError(
@@ -166,10 +157,7 @@ def score_difference(first: Matching, second: Matching) -> Result:
 
 @course_defaults()
 def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Result | None]:
-    """The mean cost of the pairs whose real sample is of class 0, 1, ...; None for a class without pairs.
-
-    `labels` (n,) int64 are the reals' classes. The interval describes the spread: pairs are not quite independent.
-    """
+    """Mean cost of the pairs whose real is of class 0, 1, ... by `labels` (n,) int64; None for one without pairs."""
     labels = checks.labels("labels", labels, matching.n, checks.whole("classes", classes)).cpu()
     of_pairs = labels[matching.pairs[:, 0]]
     results: list[Result | None] = []
@@ -181,10 +169,7 @@ def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Resu
 
 @course_defaults()
 def cost_matrix(a: Tensor, b: Tensor, *, cost: str = "euclidean") -> Tensor:
-    """Distances ("euclidean") or squared distances ("squared") between a (n, d) and b (m, d): (n, m) float64.
-
-    ‖a‖² + ‖b‖² - 2a·b; what is close together is computed again from differences. May raise MemoryError.
-    """
+    """Distances ("euclidean") or their squares ("squared") of a (n, d) and b (m, d): (n, m) float64."""
     checks.choice("cost", cost, ("euclidean", "squared"))
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))
     checks.memory(f"a cost matrix of {len(a):,} x {len(b):,}", 8 * len(a) * len(b), "take fewer samples")
@@ -213,10 +198,7 @@ def pair_distances(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
 
 @course_defaults()
 def neighbours(a: Tensor, b: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k <= m rows of b (m, d) nearest to each of a (n, d), in order: indices and distances, (n, k) each.
-
-    Exact: k + 8 candidates in single precision are measured in double, and searched again where rounding matters.
-    """
+    """The k <= m rows of b (m, d) nearest to each of a (n, d), in order: indices and distances, (n, k) each; exact."""
     checks.whole("k", k, at_most=len(b), why="the number of samples")
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))
     wide = min(k + 8, len(b))

@@ -20,10 +20,7 @@ class IdenticalSets(UserWarning):
 
 @dataclass(frozen=True)
 class Result:
-    """One score. ``float(result)`` is its value, ``print(result)`` shows everything.
-
-    Two results can be compared only if they have the same extractor and the same numbers of samples.
-    """
+    """One score; compare it only with one of the same extractor and the same numbers of samples."""
 
     name: str
     value: float

@@ -1,7 +1,4 @@
-"""How each shipped checkpoint was trained and is scored, one function each; how it is made and verified.
-
-On the command line: ``python -m course_lib.zoo train NAME``.
-"""
+"""How each shipped checkpoint was trained and is scored, one function each; how it is made and verified."""
 
 from course_lib.recipes.digits import random_affine
 from course_lib.recipes.making import export, make, verify

@@ -37,10 +37,7 @@ def train_ae_mnist(rt: Runtime, quiet: bool = False, *, latent: int) -> tuple[nn
 
 
 def train_ae_cifar10(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Facts]:
-    """`Autoencoder` of 128 numbers on the 50,000 CIFAR-10 training images: mean squared error, 30 epochs.
-
-    Half of the images are mirrored, anew in every batch.
-    """
+    """`Autoencoder` of 128 numbers on 50,000 CIFAR-10 images, half of them mirrored: mean squared error, 30 epochs."""
     x, _ = data.cifar10("train")
     model = rt.place(Autoencoder(AutoencoderConfig(**CIFAR10)))
     batches = data.Stream(rt.place(x), batch=100, generator=rt.generator(1))

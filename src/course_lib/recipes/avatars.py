@@ -36,8 +36,7 @@ def train_avatar_classifier(
 ) -> tuple[nn.Module, Facts]:
     """`AvatarCNN` on 20,000 Open Peeps faces (seed 0) of 64 x 64, made a little worse at random (`imperfect`).
 
-    The loss is the sum of the attributes' cross-entropies; 8 epochs of `fit`. The first
-    run renders the faces, a minute or two; later ones read the cache folder.
+    The loss is the sum of the attributes' cross-entropies; 8 epochs of `fit`.
     """
     x, attributes = data.avatars(faces, 64, _TRAINING, progress=not quiet)
     names = {key: tuple(np.unique(attributes[key]).tolist()) for key in ATTRIBUTES}
@@ -73,8 +72,7 @@ def train_avatar_classifier(
 def class_numbers(attributes: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]) -> Tensor:
     """The table of `data.avatars` as labels (N, A) int64: column k holds the numbers of the k-th attribute in `names`.
 
-    Raises:
-        ValueError: the table lacks an attribute, or has a class of it that `names` does not list.
+    ValueError: the table lacks an attribute, or has a class of it that `names` does not list.
     """
     columns = []
     for key, classes in names.items():
@@ -96,9 +94,8 @@ def imperfect(
 ) -> Tensor:
     """Each image of x (N, C, H, W) shifted, blurred and made noisy, by its own random amount: what generators do.
 
-    Amounts are uniform from 0: a shift of up to `shift` pixels in any direction, which repeats the border; the share of
-    a 3 x 3 mean in the image, up to `blur`; the noise's standard deviation, up to `noise`. The result may leave
-    [-1, 1] by the noise.
+    Amounts are uniform from 0: up to `shift` pixels in any direction, a share up to `blur` of a 3 x 3 mean, a standard
+    deviation up to `noise`, by which the result may leave [-1, 1].
     """
     n, _, height, width = x.shape
     amounts = rows(torch.rand, n, 4, generator=generator).T.to(x.device)
@@ -113,10 +110,7 @@ def imperfect(
 
 
 def score_avatar_classifier(model: nn.Module, n: int = 5_000) -> dict[str, Score]:
-    """Accuracy of each attribute, with its 95 % interval, on 5,000 faces of a sequence not trained on (seed 1).
-
-    13 % of them, though, look exactly like some face of the training set: there are not that many combinations.
-    """
+    """Accuracy of each attribute, with its 95 % interval, on 5,000 faces of a sequence not trained on (seed 1)."""
     x, attributes = data.avatars(n, 64, _HELD_OUT, progress=False)
     assert isinstance(model, AvatarCNN)
     y = class_numbers(attributes, model.cfg.names)

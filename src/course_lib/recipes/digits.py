@@ -18,10 +18,7 @@ from course_lib.training import Runtime, accuracy, fit
 
 
 def train_digit_classifier(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Facts]:
-    """`DigitCNN` on the 60,000 MNIST training images, slightly rotated, scaled and shifted at random.
-
-    24 epochs of `fit`; the weights handed out are the last ones. The test set is not looked at before the end.
-    """
+    """`DigitCNN` on the 60,000 MNIST training images, slightly rotated, scaled and shifted at random: 24 epochs."""
     x, y = data.mnist("train")
     batches = data.Stream(rt.place(x), y.to(rt.device), batch=128, generator=rt.generator(1))
     augment = rt.noise(2)
@@ -59,8 +56,7 @@ def random_affine(
 ) -> Tensor:
     """Each image of x (N, C, H, W) in [-1, 1] rotated, scaled, sheared and shifted by its own random amount.
 
-    Amounts are uniform: rotation within ±`degrees`, scale within 1 ± `scale`, shift within ±`shift` of the
-    image's width, shear within ±`shear`. What comes from outside the image is background (-1).
+    Uniform within ±`degrees`, 1 ± `scale`, ±`shift` of the width, ±`shear`. What comes from outside is background (-1).
     """
     r = (2 * rows(torch.rand, len(x), 5, generator=generator).T - 1).to(x.device)
     angle, zoom, skew = r[0] * math.radians(degrees), 1 + r[1] * scale, r[2] * shear

@@ -27,21 +27,10 @@ def make(
 ) -> dict[str, Any]:
     """Run the recipe of `name`, write both files of its checkpoint and their checksums; returns its card.
 
-    Until then the run's snapshots lie in `training_folder`.
-
-    Args:
-        name: of the recipe.
-        resume: go on from the snapshot of a run that was interrupted, instead of starting anew.
-        quiet: no progress bar.
-        out: a folder to write to instead of the course's data folder, and to keep the snapshots in; Google Drive's,
-            where it is mounted, is one.
-        settings: of the `Runtime`: device, precision, accumulate, budget and so on.
-
-    Raises:
-        ValueError: no recipe of this name; nothing to resume, or what there is comes from another run.
-        PermissionError: the folder cannot be written; said before the training, not after it.
-        DataFileError: both snapshots are truncated or altered.
-        TrainingDiverged: the loss became NaN or infinite; the last good snapshot stays.
+    With `resume` the run goes on from its snapshots in `training_folder`. `out` is a folder for all files instead of
+    the course's own; `settings` are the `Runtime`'s. Raises ValueError (no such recipe, nothing to resume, or another
+    run), PermissionError if the folder cannot be written, DataFileError if both snapshots are damaged,
+    TrainingDiverged.
     """
     recipe = find(name)
     data.require_writable(out or data.data_folder() / zoo.FOLDER, "the trained weights")
@@ -113,13 +102,8 @@ def verify(name: str) -> dict[str, Any]:
 def export(name: str, path: Path) -> str:
     """Write the part of a checkpoint that is used (a generator, a decoder, a classifier) as a ``torch.export`` program.
 
-    It needs PyTorch alone, not this library: ``torch.export.load(path).module()(x)``, x a batch of any size.
-
-    Returns:
-        What goes in, as a shape.
-
-    Raises:
-        ValueError: as `zoo.load`. OSError: the file cannot be written.
+    It needs PyTorch alone: ``torch.export.load(path).module()(x)``, x a batch of any size. Returns what goes in, as a
+    shape; ValueError as `zoo.load`, OSError if the file cannot be written.
     """
     model = zoo.load(name)
     used, inputs = _used(model)

@@ -14,10 +14,9 @@ from course_lib.cards import Facts, Score, full_name
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train a model, as ``train(rt, quiet, **settings)``, and score it.
+    """How to train a model, as ``train(rt, quiet, **settings)``, and score it, ``score(model)``, which changes nothing.
 
-    ``score(model)`` takes the model wherever it is and whatever mode it is in, and leaves it so. ``score(model, n)``
-    looks at the first `n` pictures or samples only, or at as many as there are.
+    ``score(model, n)`` looks at the first `n` pictures or samples only, or at as many as there are.
     """
 
     train: Callable[..., tuple[nn.Module, Facts]]

@@ -41,12 +41,10 @@ def train_vae_mnist(
     lr: float = 5e-3,
     **config: Any,
 ) -> tuple[nn.Module, Facts]:
-    """`VAE` on MNIST, binarised anew for every batch: maximises reconstruction · log p(x|z) - β · KL.
+    """`VAE` on MNIST, binarised anew for every batch: maximises reconstruction · log p(x|z) - β · KL, for `epochs`.
 
-    `reconstruction` and `beta` weigh the two terms; 1 and 1 make the ELBO. The divergence is phased in over
-    the first `phase_in` of the training, lest latents be given up before they are good for something (Bowman et al.
-    2016).
-    `epochs` of 60,000 images; `config` goes to `VAEConfig`.
+    The divergence is phased in over the share `phase_in` of the training (Bowman et al. 2016); `config` is
+    `VAEConfig`'s.
     """
     model = rt.place(VAE(VAEConfig(**config)))
 
@@ -119,10 +117,7 @@ def score_elbo(model: nn.Module, n: int = 10_000) -> dict[str, Score]:
 def train_vae_discs(
     rt: Runtime, quiet: bool = False, *, images: int, lr: float = 2e-3, **config: Any
 ) -> tuple[nn.Module, Facts]:
-    """`VAE` on 20,000 discs (`data.discs`), whose pixels are black or white: maximises the ELBO.
-
-    `config` goes to `VAEConfig`.
-    """
+    """`VAE`, of `config`, on 20,000 discs (`data.discs`), whose pixels are black or white: maximises the ELBO."""
     x, _ = data.discs(20_000, seed=0)
     model = rt.place(VAE(VAEConfig(resolution=x.shape[-1], **config)))
     noise = rt.noise(2)

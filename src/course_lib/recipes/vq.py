@@ -14,10 +14,7 @@ COMMITMENT = 0.25  # β of van den Oord et al. 2017, Eq. (3)
 
 
 def train_vq_mnist(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Facts]:
-    """`VQVAE` on the 60,000 MNIST training images: squared error and commitment, 15 epochs.
-
-    The codes are moving averages; codes that nobody uses are revived.
-    """
+    """`VQVAE` on the 60,000 MNIST training images: squared error and commitment, 15 epochs."""
     x, _ = data.mnist("train")
     model = rt.place(VQVAE())
     batches = data.Stream(rt.place(x), batch=100, generator=rt.generator(1))

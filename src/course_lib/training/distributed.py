@@ -1,9 +1,7 @@
 """One training by several processes, one for each GPU or core: ``torchrun --nproc-per-node 2 -m course_lib.zoo ...``.
 
-Every process draws the same minibatches and random numbers, and works on its own rows of them (`course_lib.draws`);
-`DistributedDataParallel` averages the gradients. So the processes together do what one process would do with the whole
-minibatch. Batch normalisation is the exception: each process normalises by its own rows, unless they are on CUDA, where
-PyTorch's `SyncBatchNorm` puts the statistics together.
+Every process draws the same random numbers and works on its own rows of them (`course_lib.draws`), so that they do what
+one process would do with the whole minibatch; but for batch normalisation, which elsewhere than on CUDA is each one's.
 """
 
 from __future__ import annotations
@@ -56,10 +54,7 @@ class _Step(nn.Module):
 
 
 def parallel(model: nn.Module, step: Callable[..., Any]) -> Callable[..., Any]:
-    """`step`, whose result is differentiated with respect to `model`, with gradients averaged over all processes.
-
-    With one process it is `step` itself.
-    """
+    """`step` with gradients with respect to `model` averaged over all processes; with one process `step` itself."""
     if world()[1] == 1:
         return step
     device = next(model.parameters()).device
@@ -74,11 +69,7 @@ def parallel(model: nn.Module, step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def own_rows(x: Tensor) -> Tensor:
-    """This process's share of the rows of x (N, …): (N / processes, …).
-
-    Raises:
-        ValueError: N is no multiple of the number of processes.
-    """
+    """This process's share of the rows of x (N, …): (N / processes, …); ValueError if N is no multiple of them."""
     rank, processes = world()
     if len(x) % processes:
         raise ValueError(
@@ -91,11 +82,7 @@ def own_rows(x: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def others_needed() -> Iterator[None]:
-    """What fails within it because another process has ended says so.
-
-    Raises:
-        OthersEnded: one of them does not answer.
-    """
+    """Within it, a failure because another process has ended or hangs becomes OthersEnded."""
     try:
         yield
     except RuntimeError as error:
@@ -110,11 +97,7 @@ def others_needed() -> Iterator[None]:
 
 
 def averaged(values: Tensor) -> Tensor:
-    """The mean of `values` over all processes, which all of them must ask for; NaN if one has NaN.
-
-    Raises:
-        OthersEnded: one of them does not answer.
-    """
+    """The mean of `values` over all processes, which all must ask for, NaN if one has NaN; raises OthersEnded."""
     if world()[1] == 1:
         return values
     with others_needed():

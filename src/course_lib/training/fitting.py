@@ -34,18 +34,13 @@ def fit(
 ) -> Facts:
     """Minimise ``loss(minibatch)`` over the parameters of `model` until `images` images were seen.
 
-    By AdamW with the one-cycle policy of Smith & Topin 2018: the learning rate rises, then falls to nearly 0, and the
-    first moment's decay goes the other way, from 0.95 to 0.85 and back (PyTorch's `OneCycleLR`).
-
-    The runtime says in which precision, in how many parts and by how many processes a minibatch is worked on.
-
-    If it keeps snapshots, the loop can be interrupted and resumed. For the result to be the same then, `loss` may
-    draw only from generators that came from ``rt.generator`` before, from those that modules of `model` have as
-    attributes, and from torch's own (dropout does), and it may remember nothing from one call to the next.
-    Bit for bit it is the same on the same kind of processor with as many threads (another number rounds otherwise).
+    By AdamW with the one-cycle policy of Smith & Topin 2018 (PyTorch's `OneCycleLR`). If the runtime keeps snapshots,
+    the loop can be resumed bit for bit, on the same kind of processor with as many threads; for that, `loss` may draw
+    only from generators of ``rt.generator``, of modules of `model`, and torch's own, and remember nothing between
+    calls.
 
     Args:
-        rt: has the device, the generators and the snapshots.
+        rt: has the device, the generators, the precision and the snapshots.
         model: in training mode afterwards too; its parameters change in place.
         batches: an endless iterator over minibatches of `batch` images, usually a `data.Stream`.
         loss: scalar of one of the minibatches.
@@ -62,10 +57,9 @@ def fit(
         What a card says about the training: images seen, batch, learning rate.
 
     Raises:
-        TypeError, ValueError: a wrong number of images, batch, learning rate, warm, clip or weight decay; minibatches
-            of another size, or images that are not in [-1, 1]; a model without anything to learn; as `Guard` too.
+        TypeError, ValueError: a number out of range, minibatches of another size, images that are not in [-1, 1], a
+            model without anything to learn; as `Guard` too.
         TrainingDiverged: the loss or the gradient's norm became NaN or infinite.
-        DataFileError: the snapshot to resume from is truncated or altered.
     """
     steps = checks.whole("images", images, at_least=checks.whole("batch", batch)) // batch
     checks.real("lr", lr, positive=True)
@@ -124,14 +118,9 @@ def minibatch(
 ) -> tuple[Tensor, ...]:
     """The next minibatch as a tuple, (x,) or (x, y, …), if it is one; the first one's pixels are looked at as well.
 
-    Only the first, because that waits for the GPU. `binary` says that pixels may also be 0 or 1.
-
-    Raises:
-        TypeError, ValueError: not tensors, another number of images, images of another dtype than the weights' or that
-            are not in [-1, 1], or an iterator at its end.
-
-    Warns:
-        checks.ImageRangeWarning: no pixel is below 0.
+    `binary` says that pixels may also be 0 or 1. TypeError or ValueError for no tensors, another number of images,
+    another dtype than the weights', values outside [-1, 1], or an iterator at its end; warns of
+    checks.ImageRangeWarning.
     """
     try:
         drawn = next(batches)

@@ -1,10 +1,7 @@
 """A training's state on disk: written whole or not at all, read only if unaltered, never a pickle.
 
-A `Snapshot` is one safetensors file. Its tensors are the state's tensors; everything else (numbers, strings, and how
-the tensors are nested) is JSON in the file's metadata, with a sha256 of it all. `Snapshots` is the folder of one run.
-
-The last two snapshots of a loop are kept, in two files that are written in turn (`LastTwo`). A file is given its name
-only when it is whole; on a mounted drive, where a renaming may itself be cut in two, the other file is still there.
+A `Snapshot` is one safetensors file: the state's tensors, and all else as JSON in its metadata, with a sha256.
+`Snapshots` is the folder of one run, with two files for each loop (`LastTwo`), lest a drive cuts a renaming in two.
 """
 
 from __future__ import annotations
@@ -35,20 +32,15 @@ class Snapshot:
     >>> snapshot = Snapshot("run/1.safetensors")
     >>> snapshot.save({"model": model.state_dict(), "images_seen": 6000})
     >>> model.load_state_dict(snapshot.load()["model"])
-
-    Args:
-        path: of the file; its folder is made when needed.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Put `state` in place of what the file holds; if that is interrupted, the file stays as it was.
+        """Put `state` in place of what the file holds, whole or not at all, in a folder made when needed.
 
-        Raises:
-            TypeError: `state` holds something else than the class promises to keep; the message says where.
-            OSError: the folder cannot be written, or the disk is full; what the file held is still there.
+        Raises TypeError, which says where, for anything else than the class keeps; OSError if it cannot be written.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"state: expected a dict, got {type(state).__name__}")
@@ -58,11 +50,7 @@ class Snapshot:
         write_atomically(self.path, safetensors.torch.save(tensors, metadata))
 
     def load(self) -> dict[str, Any]:
-        """What was saved, with its tensors on the CPU and in the same order in memory.
-
-        Raises:
-            DataFileError: the file is missing, truncated, altered, or no training snapshot.
-        """
+        """What was saved, tensors on the CPU; DataFileError if missing, truncated, altered, or no training snapshot."""
         advice = "delete it and train anew"
         try:
             with safetensors.safe_open(self.path, "pt") as file:
@@ -96,10 +84,7 @@ class SnapshotDamaged(UserWarning):
 
 
 class LastTwo:
-    """The last two snapshots of one loop, in files NAME-a and NAME-b, of which the older one is replaced.
-
-    ``state["number"]`` says which is the later one.
-    """
+    """The last two snapshots of one loop, NAME-a and NAME-b; ``state["number"]`` says which is the later."""
 
     def __init__(self, path: Path) -> None:
         self._files = [Snapshot(path.with_name(f"{path.name}-{end}.safetensors")) for end in "ab"]
@@ -121,14 +106,7 @@ class LastTwo:
         self._number += 1
 
     def load(self) -> dict[str, Any]:
-        """The later of the two that is whole.
-
-        Warns:
-            SnapshotDamaged: one of them is not; the other one is taken.
-
-        Raises:
-            DataFileError: none is.
-        """
+        """The later of the two that is whole; warns of `SnapshotDamaged` if one is not, DataFileError if neither is."""
         found, damage = [], []
         for file in self._files:
             if file.path.exists():
@@ -152,16 +130,8 @@ class LastTwo:
 class Snapshots:
     """One run's snapshots: two files for each of its loops, numbered in the order in which they begin.
 
-    A loop that is through leaves its last state, so that a run resumed in its second loop skips the first.
-
-    Args:
-        folder: of this run alone.
-        run: what the run is, by name; it is compared when the run is resumed.
-        resume: go on from what the folder holds; else its training snapshots are removed when the first loop begins.
-            Other files in it, and safetensors that are no training snapshots, are left alone.
-
-    Raises:
-        ValueError: nothing to resume in the folder.
+    `run` says what the run in this `folder` is, by name. With `resume` it goes on from there (ValueError if there is
+    nothing); else training snapshots in the folder, but no other files, are removed when the first loop begins.
     """
 
     def __init__(
@@ -236,11 +206,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    """One line on where two dicts differ, at most three entries of it; empty if they are equal.
-
-    >>> differences({"lr": 0.1, "batch": 20}, {"lr": 0.2, "batch": 20})
-    'expected lr = 0.1, found 0.2'
-    """
+    """One line on where two dicts differ, at most three entries of it; empty if they are equal."""
     keys = [*expected, *(key for key in found if key not in expected)]
     unequal = [key for key in keys if key not in expected or key not in found or expected[key] != found[key]]
     lines = []

@@ -1,8 +1,6 @@
 """Runtime, not framework: where, how fast and how long a notebook or a training computes.
 
-`Runtime` chooses the device and the budget, seeds everything, and says how a loop computes: in which precision, in how
-many parts, with how many processes. Random numbers are drawn on the CPU unless asked otherwise, so that a seed gives
-the same numbers on every device.
+Random numbers are drawn on the CPU unless asked otherwise, so that a seed gives the same ones on every device.
 """
 
 from __future__ import annotations
@@ -38,24 +36,19 @@ class Runtime:
     """The device, the budget and the seed of one notebook.
 
     Args:
-        budget: ``"smoke"`` (tests: every cell runs, quality is not judged), ``"cpu"`` (the book's build: short
-            training, converged results from checkpoints) or ``"gpu"`` (full training). By default the environment
-            variable ``COURSE_BUDGET``, else ``"gpu"`` where CUDA is, else ``"cpu"``.
+        budget: ``"smoke"`` (tests: quality is not judged), ``"cpu"`` (the book: short training) or ``"gpu"`` (in full);
+            by default ``COURSE_BUDGET``, else ``"gpu"`` where CUDA is, else ``"cpu"``.
         device: a torch device name; by default CUDA, else MPS, else CPU.
-        seed: seeds Python, NumPy and torch, so that weights start the same in every run. By default the environment
-            variable ``COURSE_SEED``, else 0.
+        seed: of Python, NumPy and torch, a whole number from 0 to `LARGEST_SEED`; by default ``COURSE_SEED``, else 0.
         snapshots: where training loops keep what they need to be resumed; None keeps nothing.
-        precision: of the loops' convolutions and products: "float32", "bfloat16", "float16" (with a gradient scaler)
-            or "fast", which is bfloat16 on a CUDA device or processor that computes in it, float16 on any other CUDA
-            device, and float32 elsewhere. Weights, losses and penalties on slopes stay in float32.
+        precision: of the loops' convolutions and products: "float32", "bfloat16", "float16" (with a gradient scaler) or
+            "fast", half precision where the machine computes in it. Weights and losses stay in float32.
         accumulate: parts in which a minibatch is worked on, to need less memory; the gradients are the same, but for
             batch normalisation, which normalises each part by itself.
         device_noise: draw the loops' noise on the device; faster on a GPU, with other numbers than the CPU's.
         compile: let `torch.compile` translate what is differentiated once only.
 
-    Raises:
-        TypeError, ValueError: an unknown budget, a device that this machine lacks, or a seed that is no whole number
-            from 0 to `LARGEST_SEED`.
+    Raises TypeError or ValueError: an unknown budget or precision, a device that this machine lacks, another seed.
     """
 
     def __init__(
@@ -95,10 +88,7 @@ class Runtime:
 
     @contextlib.contextmanager
     def seeded(self) -> Iterator[None]:
-        """Within it torch's own generators, which weights and dropout come from, follow this runtime's seed.
-
-        Afterwards they go on where they were, so that training a second model does not change what a reader draws.
-        """
+        """Within it torch's own generators follow this runtime's seed; afterwards they go on where they were."""
         kind = self.device.type
         apple = torch.mps.get_rng_state() if kind == "mps" else None
         devices = [self.device.index or 0] if kind == "cuda" else []
@@ -177,11 +167,7 @@ class Runtime:
     @overload
     def place(self, what: M) -> M: ...
     def place(self, what):
-        """Move a module or tensor to the device; image-shaped weights and batches become channels_last.
-
-        Channels_last changes the order in memory, never the values; it makes small conv nets 1.3-1.7 times
-        faster on a CPU and lets tensor cores be used on a GPU.
-        """
+        """Move a module or tensor to the device; image-shaped weights and batches become channels_last, for speed."""
         if isinstance(what, nn.Module):
             return what.to(self.device, memory_format=torch.channels_last)
         layout = torch.channels_last if what.dim() == 4 else torch.preserve_format

@@ -35,10 +35,9 @@ def elbo(model: Bounded, x: Tensor, generator: torch.Generator, *, batch: int = 
 
 
 def iwae(model: Bounded, x: Tensor, draws: int, generator: torch.Generator, *, batch: int = 1000) -> Tensor:
-    """log (1/K) Σ_k p(x, z_k)/q(z_k|x) with K = `draws`: an estimate of log p(x) from below, (N,).
+    """log (1/K) Σ_k p(x, z_k)/q(z_k|x) with K = `draws`: an estimate of log p(x) from below, (N,), of x (N, ...).
 
-    It is the ELBO for K = 1, rises with K in expectation, and tends to log p(x) (Burda et al., Eq. 8). x (N, ...);
-    `batch` pairs of sample and draw are computed at once, in eval mode.
+    Burda et al. 2016, Eq. (8). `batch` pairs of sample and draw are computed at once, in eval mode.
     """
     draws = checks.whole("draws", draws)
     at_once = min(draws, checks.whole("batch", batch))

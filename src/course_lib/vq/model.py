@@ -65,11 +65,7 @@ class VQVAE(nn.Module):
         return self.cfg.resolution // 4, self.cfg.resolution // 4
 
     def terms(self, x: Tensor) -> VQTerms:
-        """The loss's terms for images x (N, C, R, R) in [-1, 1]: a mean over images of a sum over pixels.
-
-        The loss is ``reconstruction + codebook + β · commitment`` (their Eq. 3), per image; the quantiser's two
-        terms are here summed over the grid, as the squared error is over pixels.
-        """
+        """The loss's terms for images x (N, C, R, R) in [-1, 1], per image, summed over pixels and over the grid."""
         q = self.quantizer(self._encode(x))
         error = (self._decode(q.quantized) - x).square().flatten(1).sum(1).mean()
         vectors = q.tokens[0].numel()

@@ -1,9 +1,7 @@
 """The quantiser: each vector is replaced by the nearest one of a codebook that is learnt along.
 
-van den Oord, Vinyals & Kavukcuoglu 2017: Eq. (1)-(3) and appendix A.1 (the codebook as a moving average). Codes that
-nobody uses are moved to where the data are, as Dhariwal et al. 2020 (Jukebox) do.
-
-Shapes: N images, d numbers per vector, H x W vectors per image, K codes.
+van den Oord, Vinyals & Kavukcuoglu 2017: Eq. (1)-(3) and appendix A.1; dead codes are revived as by Dhariwal et al.
+2020 (Jukebox). N images, d numbers per vector, H x W vectors per image, K codes.
 """
 
 from typing import NamedTuple
@@ -28,9 +26,9 @@ class Quantized(NamedTuple):
 class VectorQuantizer(nn.Module):
     """A codebook of `codes` (K) vectors of `dimensions` (d) numbers each.
 
-    `decay` is that of the moving averages that the codes are; None learns them by the codebook loss. In training mode,
-    a code whose moving count of uses per batch falls below `revive_below` is moved onto a vector of the batch. The
-    `generator`, on the CPU, draws the first codes and the vectors that dead codes move to.
+    Codes are moving averages with `decay`, or, if None, learnt by the codebook loss. In training, a code used less than
+    `revive_below` times per batch is moved onto a vector of it. The `generator`, on the CPU, draws these and the first
+    codes.
     """
 
     def __init__(

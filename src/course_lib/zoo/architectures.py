@@ -22,9 +22,7 @@ ARCHITECTURES = {  # class -> its module, and the class of its config there
 def build(architecture: str, config: dict[str, Any]) -> nn.Module:
     """An untrained model of this architecture and config, whose lists (JSON has no tuples) become tuples.
 
-    Raises:
-        ValueError: an architecture that is not in the table.
-        TypeError, ValueError: a config that it does not know.
+    ValueError: an architecture that is not in the table; TypeError too for a config that it does not know.
     """
     if architecture not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
