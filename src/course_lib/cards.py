@@ -1,7 +1,5 @@
 """What a card says of a score: value, interval, number of samples, and how exactly it can be repeated."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

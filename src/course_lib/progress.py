@@ -34,10 +34,7 @@ class _NotebookBar(tqdm):
 
 
 def progress(total: int, what: str, *, unit: str = " images", quiet: bool = False) -> tqdm:
-    """A bar over `total` >= 1 steps (images, by custom) named `what`: a context manager.
-
-    Advance it by ``bar.update(n)``; ``bar.set_postfix(loss=…)`` adds numbers at its end.
-    """
+    """A context manager: a bar named `what` over `total` >= 1 steps, images by custom. Advance it by ``update(n)``."""
     if total < 1:
         raise ValueError(f"total: expected at least 1 step to show progress of, got {total}")
     bar = _NotebookBar if _in_kernel() else tqdm

@@ -66,11 +66,7 @@ class Panel:
     def answer(self, number: int, says_real: bool) -> None:
         """Take down what the reader says about picture `number`, from 0; a later answer replaces an earlier one."""
         number = checks.whole("number", number, at_least=0, at_most=len(self.makers) - 1)
-        if not isinstance(says_real, bool):
-            raise TypeError(
-                f"says_real must be True or False; received {says_real!r} of type {type(says_real).__name__}"
-            )
-        self.says_real[number] = says_real
+        self.says_real[number] = checks.flag("says_real", says_real)
 
     def answer_by(self, judge: Callable[[Tensor], Tensor]) -> None:
         """Let `judge`, pictures (n, C, H, W) -> logits (n,), say something about every picture, as a reader would."""

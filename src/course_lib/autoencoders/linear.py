@@ -27,12 +27,8 @@ class PCA:
         self, mean: Tensor, components: Tensor, spectrum: Tensor, sample_shape: tuple[int, ...]
     ) -> None:
         """Take the parts as they are; use `fit` to compute them."""
-        self.mean, self.components, self.spectrum, self.sample_shape = (
-            mean,
-            components,
-            spectrum,
-            sample_shape,
-        )
+        self.mean, self.components = mean, components
+        self.spectrum, self.sample_shape = spectrum, sample_shape
 
     @classmethod
     @course_defaults()
@@ -100,10 +96,7 @@ class ProbabilisticPCA:
     @classmethod
     @course_defaults()
     def fit(cls, x: Tensor, k: int) -> ProbabilisticPCA:
-        """Maximum likelihood: W = U(Λ - σ²I)^½ of the leading k eigenpairs, σ² = mean of the other eigenvalues.
-
-        The eigenvalues are those of the covariance with 1/N. ValueError also if no variance is left for the noise.
-        """
+        """W = U(Λ - σ²I)^½ of the k leading eigenpairs, σ² the mean of the other eigenvalues; ValueError if it is 0."""
         flat, shape = _flatten("x", x)
         n, d = flat.shape
         checks.whole("k", k, at_most=min(n, d) - 1, why="at least one dimension must be left for the noise")

@@ -1,7 +1,5 @@
 """What the course's command lines have in common: a mistake becomes one line, and an exit status for scripts."""
 
-from __future__ import annotations
-
 import io
 import os
 import sys
@@ -33,9 +31,8 @@ def spoken(work: Callable[[], int]) -> int:
         sys.stdout.flush()
         return done
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # else Python complains once more at its end
+        # else Python complains once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MISTAKES as error:
         print(f"error: {_advised(error)}", file=sys.stderr)

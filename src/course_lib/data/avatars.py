@@ -117,9 +117,8 @@ class _Renderer:
 
     def fingerprint(self) -> str:
         """Changes whenever another version of a library or style could draw other pixels."""
-        versions = [
-            importlib.metadata.version(name) for name in ("dicebear-core", "dicebear-styles", "resvg-py")
-        ]
+        libraries = ("dicebear-core", "dicebear-styles", "resvg-py")
+        versions = [importlib.metadata.version(name) for name in libraries]
         text = json.dumps([*versions, hashlib.sha256(self.definition).hexdigest()])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -24,9 +24,7 @@ _CLONE = "Clone the whole repository and install from the clone (pip install -e 
 _HASH_CELL = re.compile(r"`([0-9a-f]{64})`")
 _PATH_CELL = re.compile(r"`([^`|]+)`")
 
-_verified: set[tuple[str, int, int, str]] = (
-    set()
-)  # (path, mtime, size, sha256) of files whose hash was found right
+_verified: set[tuple[str, int, int, str]] = set()  # (path, mtime, size, sha256) of what was found right
 _stand_ins: dict[Path, Path] = {}  # cache folder that cannot be written -> the temporary one in its place
 
 

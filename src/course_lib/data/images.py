@@ -29,9 +29,7 @@ def from_uint8(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
             "pass pixels[None]"
         )
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or 0 in shape:
-        raise ValueError(
-            f"pixels must be non-empty, (N, H, W) or (N, H, W, C) with C = 1 or 3; received shape {shape}"
-        )
+        raise ValueError(f"pixels must be non-empty (N, H, W[, C]) with C = 1 or 3; received shape {shape}")
     # A copy: arrays made from file bytes are read-only, and tensors cannot be.
     x = torch.from_numpy(pixels.copy()) if isinstance(pixels, np.ndarray) else pixels
     x = x.unsqueeze(1) if x.dim() == 3 else x.movedim(3, 1)  # (N, C, H, W)

@@ -1,7 +1,5 @@
 """The critic's gap and the quality of the samples along a training (chapter 10)."""
 
-from __future__ import annotations
-
 from course_lib.cards import Facts
 from course_lib.recipes.gans import train_critic
 from course_lib.training import Runtime

@@ -1,7 +1,5 @@
 """Chapter 8's experiment on mode collapse: the same networks, optimizers, steps and batches; only the game differs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from course_lib import checks, data

@@ -1,7 +1,5 @@
 """How much better a digit classifier gets with more pictures (chapter 1)."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -40,9 +38,8 @@ def train_small_cnn(rt: Runtime, x: Tensor, y: Tensor, *, steps: int, seed: int 
     model = rt.place(DigitCNN()).train()
     optimizer = torch.optim.Adam(model.parameters())  # the schedule sets its learning rate and its momentum
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
-    stream = data.Stream(
-        rt.place(x), y.to(rt.device), batch=64, generator=torch.Generator().manual_seed(seed)
-    )
+    generator = torch.Generator().manual_seed(seed)
+    stream = data.Stream(rt.place(x), y.to(rt.device), batch=64, generator=generator)
     for _, (images, labels) in zip(range(steps), stream, strict=False):
         loss = F.cross_entropy(model(images), labels)
         optimizer.zero_grad(set_to_none=True)

@@ -1,7 +1,5 @@
 """Chapter 14's experiment: matching scores up to n = 5,000, and what they cost to compute."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

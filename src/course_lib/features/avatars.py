@@ -1,7 +1,5 @@
 """What drawn faces are measured with: a classifier that names the parts of a face."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

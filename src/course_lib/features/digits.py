@@ -1,7 +1,5 @@
 """What digits are measured with: a classifier trained on MNIST."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

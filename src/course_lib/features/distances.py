@@ -3,8 +3,6 @@
 Zhang, Isola, Efros, Shechtman & Wang, CVPR 2018; their Eq. (1) is `course_lib.metrics.perceptual_distance`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import io
@@ -43,11 +41,7 @@ class PerceptualDistance:
     name: str
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """The distance of each pair: (N,) float64, of images x and y (N, 3, H, W) in [-1, 1], with gradients.
-
-        A set's score is ``metrics.mean("LPIPS", distance(x, y), extractor=distance.name)``. Errors as those of
-        `metrics.mse`.
-        """
+        """Distances of image pairs (N, 3, H, W) in [-1, 1]: (N,) float64, with gradients; raises as `metrics.mse`."""
         x, y = image_pair(x, y, "(N, 3, H, W)", smallest=self.layers.smallest)
         batch = at_once(self.layers.device, x.shape[2] * x.shape[3])
         scores = []

@@ -1,7 +1,5 @@
 """What natural images are measured with, offline: EfficientNet-Lite0 with ImageNet weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

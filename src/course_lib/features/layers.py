@@ -1,7 +1,5 @@
 """What the extractors share: their three methods, a network's layers by name, and how many images fit in one batch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

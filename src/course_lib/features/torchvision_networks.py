@@ -1,7 +1,5 @@
 """Torchvision's VGG19 and Inception-v3 as extractors and for style transfer; weights are downloaded when asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

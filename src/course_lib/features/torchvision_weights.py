@@ -1,7 +1,5 @@
 """Torchvision's networks, with weights whose sha256 is compared with the eight digits in the file's name."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable

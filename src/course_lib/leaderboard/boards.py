@@ -56,7 +56,8 @@ def _score_digits(sets: Sets) -> dict[str, Result]:
     p = batched(judge.net.head, sets.g).softmax(1)
     training = F.one_hot(data.mnist("train")[1], 10).float()
     validation = data.mnist("train")[0][:1_000].flatten(1)  # only for the width of the windows
-    m, source = sets.board.n_matching, {"extractor": judge.name}
+    source = {"extractor": judge.name}
+    pixels = (pictures[: sets.board.n_matching].flatten(1) for pictures in (sets.real, sets.x))
     return {
         **_of_features(sets),
         "inception": metrics.inception_score(p, **source),
@@ -64,9 +65,7 @@ def _score_digits(sets: Sets) -> dict[str, Result]:
         "m-is": metrics.modified_inception_score(p, **source),
         "entropy": class_entropy(p, **source),
         "confidence": metrics.mean("mean confidence", p.max(1).values, **source),
-        "parzen": metrics.parzen(
-            sets.real[:m].flatten(1), sets.x[:m].flatten(1), validation=validation, extractor=None
-        ),
+        "parzen": metrics.parzen(*pixels, validation=validation, extractor=None),
         **_of_pixels(sets),
     }
 

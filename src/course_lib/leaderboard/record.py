@@ -3,8 +3,6 @@
 A row keeps the sha256 of its weights, a board a `probe` of its scores, so that only what is out of date is done again.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 Wrong arguments raise ValueError. Shapes: n rows, m columns; `edges` (n, m) says which pairs may be matched.
 """
 
-from __future__ import annotations
-
 import heapq
 import math
 from collections.abc import Sequence
@@ -77,9 +75,7 @@ def hungarian(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], 
     if n > m:
         raise ValueError(f"cost: expected no more rows than columns, got {c.shape}; pass the transpose")
     if not np.isfinite(c).all():
-        raise ValueError(
-            "cost: expected finite numbers, got NaN or infinity; leave such edges to match_by_flow"
-        )
+        raise ValueError("cost: expected finite numbers, got NaN or infinity; leave those to match_by_flow")
     u, v, owner = np.zeros(n), np.zeros(m), np.full(m, -1)
     for root in range(n):
         slack = np.full(m, math.inf)  # of the tightest edge from the tree to each column
@@ -168,9 +164,7 @@ def match_by_flow(cost: ArrayLike, edges: ArrayLike | None = None) -> NDArray[np
     """
     c = _matrix("cost", cost).astype(float)
     if not (np.isfinite(c).all() and (c >= 0).all()):
-        raise ValueError(
-            "cost: expected finite numbers >= 0, got others among them; subtract the smallest first"
-        )
+        raise ValueError("cost: expected finite numbers >= 0, got others; subtract the smallest first")
     n, m = c.shape
     allowed = np.ones((n, m), bool) if edges is None else _booleans("edges", edges)
     if allowed.shape != c.shape:

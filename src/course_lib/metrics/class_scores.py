@@ -4,8 +4,6 @@ Each is a score of a *set*, with the interval of the delta method. Raises TypeEr
 probabilities. N samples, C classes; p_i = p(y|x_i), a row of `probabilities`; p̄ = p(y) = mean of p_i; KL in nats.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 
@@ -62,9 +60,7 @@ def modified_inception_score(
             inner.append(_mean_divergence_to_others(q))
             outer.append(_mean_divergence_from_others(q))
     if not inner:
-        raise ValueError(
-            f"labels: expected a class with at least two samples, got {n} samples of {n} classes"
-        )
+        raise ValueError(f"labels: expected a class of at least two samples, got {n} samples of {n} classes")
     # Influence of a sample: as x_i, and as x_j of its class, where it replaces the class's mean.
     influence = torch.cat([a + b - a.mean() for a, b in zip(inner, outer, strict=True)])
     return _exponential("m-IS", torch.cat(inner).mean(), influence, None, extractor)

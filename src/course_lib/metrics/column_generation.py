@@ -5,8 +5,6 @@ half the problem, add all of negative reduced cost c_ij - u_i - v_j, until there
 solver is POT's network simplex (Flamary et al. 2021; Bonneel et al. 2011).
 """
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

@@ -67,9 +67,7 @@ class Games:
     def __post_init__(self) -> None:
         wins = checks.tensor("wins", self.wins, "(P, P)")
         if len(set(self.names)) != len(self.names) or len(self.names) != len(wins):
-            raise ValueError(
-                f"names: expected one of its own for each of {len(wins)} players, got {list(self.names)}"
-            )
+            raise ValueError(f"names: expected {len(wins)} different ones, got {list(self.names)}")
         if bool((wins < 0).any()):
             raise ValueError(f"wins: expected counts >= 0, got {float(wins.min()):g}")
         if bool((wins.diagonal() != 0).any()):
@@ -106,7 +104,7 @@ def play(
         raise ValueError("fake: expected at least one game of a generator against a discriminator, got none")
     if twice := set(generators) & set(discriminators):
         raise ValueError(
-            f"fake: {sorted(twice)} name a generator and a discriminator; they are players of their own"
+            f"fake: {sorted(twice)} name a generator and a discriminator; tell these players apart"
         )
     if real is not None and (missing := [d for d in discriminators if d not in real]):
         raise ValueError(f"real: expected logits of every discriminator that plays, got none of {missing}")
@@ -200,9 +198,7 @@ def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> 
         information = (weight.sum(1) + of_prior).diag() - weight
         if bool((of_prior > 0).any()):
             return torch.linalg.inv(information)
-        mean = torch.full_like(
-            weight, 1 / len(weight)
-        )  # projects on the direction in which all rise together
+        mean = torch.full_like(weight, 1 / len(weight))  # projects on where all rise together
         return torch.linalg.inv(information + mean) - mean
 
     for step in range(checks.whole("steps", steps)):
@@ -251,7 +247,7 @@ def glicko2(
     checks.tensor("scores", scores, f"({len(opponents)},)")
     if bool((scores < 0).any() or (scores > 1).any()):
         raise ValueError(
-            f"scores: expected 0, ½ or 1, got {float(scores.min()):g} to {float(scores.max()):g}"
+            f"scores: expected 0, ½, or 1, got {float(scores.min()):g} … {float(scores.max()):g}"
         )
     scale = 173.7178
     mu, phi = (rating - _CENTRE) / scale, deviation / scale
@@ -309,9 +305,7 @@ def _totals(games: Games) -> Tensor:
     totals = games.wins + games.wins.T
     idle = [name for name, n in zip(games.names, totals.sum(1).tolist(), strict=True) if n == 0]
     if idle:
-        raise ValueError(
-            f"games: expected every player to have played, got no game of {idle}; leave them out"
-        )
+        raise ValueError(f"games: expected all players to have played, got no game of {idle}; leave them out")
     return totals
 
 

@@ -4,8 +4,6 @@ All take pairs x and y of images (N, C, H, W) in [-1, 1] and give one float64 nu
 they raise TypeError or ValueError for anything else. h x w are positions of a map.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -194,9 +192,7 @@ def image_pair(x: Any, y: Any, shape: str = "(N, C, H, W)", *, smallest: int = 1
             f"got {tuple(x.shape)} and {tuple(y.shape)}"
         )
     if x.device != y.device:
-        raise ValueError(
-            f"x and y: expected both on one device, got {x.device} and {y.device}; move one by .to()"
-        )
+        raise ValueError(f"x and y: expected one device, got {x.device} and {y.device}; move one by .to()")
     _range_warning(extremes)
     return x, y
 

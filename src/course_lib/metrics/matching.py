@@ -5,8 +5,6 @@ Chapter 14; the thesis, chapter 5. `real` and `generated` are images (n, C, H, W
 `real_baseline`. Raises TypeError or ValueError for other types, shapes or ranges; warns of `IdenticalSets`.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from dataclasses import dataclass, field
@@ -143,9 +141,7 @@ def score_difference(first: Matching, second: Matching) -> Result:
     kind.
     """
     if first.potentials is None or second.potentials is None:
-        raise ValueError(
-            "expected two scores of perfect matchings, got a sparse one, which has no potentials"
-        )
+        raise ValueError("expected two scores of perfect matchings, got a sparse one, without potentials")
     kinds = [(m.name, m.n, m.extractor) for m in (first, second)]
     if kinds[0] != kinds[1]:
         raise ValueError(f"expected scores of the same kind, n and extractor, got {kinds[0]} and {kinds[1]}")

@@ -1,7 +1,5 @@
 """How many modes of a known mixture samples have, and how many are good (Metz et al. 2017, Lin et al. 2018)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

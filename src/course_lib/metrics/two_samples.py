@@ -5,8 +5,6 @@ TypeError or ValueError for other types or shapes, fewer than two samples, or nu
 `IdenticalSets`. A p-value is for independent sets, unlike what was trained on the real one.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The classifier of drawn faces: eight attributes of one picture at once."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,8 +12,8 @@ from course_lib.cards import Facts, Score, share
 from course_lib.classifiers import AvatarCNN, AvatarCNNConfig
 from course_lib.draws import rows
 from course_lib.precision import course_defaults
-from course_lib.recipes.recipe import Recipe
-from course_lib.training import Runtime, batched, fit
+from course_lib.recipes.recipe import Recipe, learn
+from course_lib.training import Runtime, batched
 
 # All columns of the table but `accessories`, of which `glasses` is a function.
 ATTRIBUTES = (
@@ -41,30 +39,17 @@ def train_avatar_classifier(
     x, attributes = data.avatars(faces, 64, _TRAINING, progress=not quiet)
     names = {key: tuple(np.unique(attributes[key]).tolist()) for key in ATTRIBUTES}
     y = class_numbers(attributes, names)
-    batches = data.Stream(rt.place(x), y.to(rt.device), batch=128, generator=rt.generator(1))
     worse = rt.noise(2)
     model = rt.place(AvatarCNN(AvatarCNNConfig(names)))
 
     def loss(minibatch: tuple[Tensor, Tensor]) -> Tensor:
         images, labels = minibatch
         logits = model.by_attribute(model(rt.place(imperfect(images, worse))))
-        return torch.stack(
-            [F.cross_entropy(part, labels[:, k]) for k, part in enumerate(logits.values())]
-        ).sum()
+        losses = [F.cross_entropy(part, labels[:, k]) for k, part in enumerate(logits.values())]
+        return torch.stack(losses).sum()
 
-    facts = fit(
-        rt,
-        model,
-        batches,
-        loss,
-        images=rt.images(epochs * faces, step=128),
-        batch=128,
-        lr=4e-3,
-        what="avatar classifier",
-        warm=0.2,
-        weight_decay=0.01,
-        quiet=quiet,
-    )
+    numbers = {"images": epochs * faces, "batch": 128, "lr": 4e-3, "warm": 0.2, "weight_decay": 0.01}
+    facts = learn(rt, model, [x, y], loss, **numbers, what="avatar classifier", quiet=quiet)
     return model, {"data": f"avatars (open-peeps, 64 x 64), seed {_TRAINING}, n = {faces}", **facts}
 
 
@@ -81,9 +66,7 @@ def class_numbers(attributes: Mapping[str, np.ndarray], names: Mapping[str, Sequ
         known = {name: number for number, name in enumerate(classes)}
         unknown = sorted(set(attributes[key].tolist()) - set(known))
         if unknown:
-            raise ValueError(
-                f"attributes: expected {key} to be one of {', '.join(classes)}; got {unknown[0]!r}"
-            )
+            raise ValueError(f"attributes: expected {key} among {', '.join(classes)}; got {unknown[0]!r}")
         columns.append(torch.tensor([known[name] for name in attributes[key].tolist()]))
     return torch.stack(columns, 1)
 
@@ -114,12 +97,8 @@ def score_avatar_classifier(model: nn.Module, n: int = 5_000) -> dict[str, Score
     x, attributes = data.avatars(n, 64, _HELD_OUT, progress=False)
     assert isinstance(model, AvatarCNN)
     y = class_numbers(attributes, model.cfg.names)
-    logits = model.by_attribute(batched(model, x))
-    return {
-        f"accuracy of {key}": share(part.argmax(1) == y[:, k]) for k, (key, part) in enumerate(logits.items())
-    }
+    parts = enumerate(model.by_attribute(batched(model, x)).items())
+    return {f"accuracy of {key}": share(part.argmax(1) == y[:, k]) for k, (key, part) in parts}
 
 
-RECIPES = {
-    "avatar_classifier": Recipe(train=train_avatar_classifier, score=score_avatar_classifier),
-}
+RECIPES = {"avatar_classifier": Recipe(train_avatar_classifier, score_avatar_classifier)}

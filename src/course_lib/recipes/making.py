@@ -1,7 +1,5 @@
 """Making a checkpoint by its recipe, and verifying the scores that its card claims."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import json
@@ -80,13 +78,7 @@ def training_folder(name: str, out: Path | None = None) -> Path:
 
 
 def verify(name: str) -> dict[str, Any]:
-    """Recompute the scores of `name` and compare them with those recorded; returns the recomputed ones.
-
-    They may differ by what another processor's rounding makes of a score of this kind: `course_lib.cards.tolerance`.
-
-    Raises:
-        ValueError: a score differs by more, or is missing; the message names both values.
-    """
+    """Recompute the scores of `name` and return them; ValueError if one differs from its record more than it may."""
     recorded, found = zoo.info(name)["scores"], find(name).score(zoo.load(name))
     for key, score in recorded.items():
         value = found.get(key, {}).get("value", math.nan)

@@ -1,7 +1,5 @@
 """The games of points in the plane that chapters 8 and 10 play."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which recipe makes which checkpoint."""
 
-from __future__ import annotations
-
 from course_lib.recipes import autoencoders, avatars, digits, gans, vae, vq
 from course_lib.recipes.recipe import Recipe
 

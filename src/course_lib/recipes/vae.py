@@ -1,7 +1,5 @@
 """The variational autoencoders of chapters 5 to 7, and chapter 6's experiment on disentanglement."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -13,18 +11,9 @@ from course_lib.cards import Facts, Score, mean
 from course_lib.disentanglement import mutual_information_gap
 from course_lib.evaluation import device_of, evaluating
 from course_lib.recipes.discs import score_discs
-from course_lib.recipes.recipe import Recipe
+from course_lib.recipes.recipe import Recipe, learn
 from course_lib.training import Runtime, fit
-from course_lib.vae import (
-    VAE,
-    Terms,
-    TwoLevelConfig,
-    TwoLevelVAE,
-    VAEConfig,
-    binarize,
-    elbo,
-    iwae,
-)
+from course_lib.vae import VAE, Terms, TwoLevelConfig, TwoLevelVAE, VAEConfig, binarize, elbo, iwae
 
 DISCS = {"resolution": 32, "hidden": (256, 256), "latent": 8, "likelihood": "gaussian", "sigma": 0.3}
 
@@ -85,18 +74,8 @@ def _on_binary_mnist(
         weight = min(1.0, batches.images_seen / (phase_in * images)) if phase_in else 1.0
         return loss(terms, weight)
 
-    facts = fit(
-        rt,
-        model,
-        batches,
-        step,
-        images=images,
-        batch=100,
-        lr=lr,
-        weight_decay=weight_decay,
-        what=type(model).__name__,
-        quiet=quiet,
-    )
+    numbers = {"images": images, "batch": 100, "lr": lr, "weight_decay": weight_decay}
+    facts = fit(rt, model, batches, step, **numbers, what=type(model).__name__, quiet=quiet)
     return {"data": "MNIST train, dynamically binarised", "weight_decay": weight_decay, **facts}
 
 
@@ -121,17 +100,12 @@ def train_vae_discs(
     x, _ = data.discs(20_000, seed=0)
     model = rt.place(VAE(VAEConfig(resolution=x.shape[-1], **config)))
     noise = rt.noise(2)
-    facts = fit(
-        rt,
-        model,
-        data.Stream(rt.place((x + 1) / 2), batch=64, generator=rt.generator(1)),
-        lambda pixels: -model.terms(pixels, noise).elbo.mean(),
-        images=rt.images(images, step=64),
-        batch=64,
-        lr=lr,
-        what="VAE, discs",
-        quiet=quiet,
-    )
+
+    def loss(pixels: Tensor) -> Tensor:
+        return -model.terms(pixels, noise).elbo.mean()
+
+    numbers = {"images": images, "batch": 64, "lr": lr}
+    facts = learn(rt, model, [(x + 1) / 2], loss, **numbers, what="VAE, discs", quiet=quiet)
     return model, {"data": "20,000 discs, 64 x 64, seed 0", **facts}
 
 
@@ -142,24 +116,14 @@ def train_beta_vae_discs(
     x, _ = data.moving_discs(20_000, seed=0)
     torch.manual_seed(seed)
     model = rt.place(VAE(VAEConfig(**DISCS)))
-    batches = data.Stream(rt.place(x), batch=128, generator=rt.generator(10 + 2 * seed))
     noise = rt.generator(11 + 2 * seed)
 
     def loss(x: Tensor) -> Tensor:
         terms = model.terms(x, noise)
         return (beta * terms.kl - terms.reconstruction).mean()
 
-    facts = fit(
-        rt,
-        model,
-        batches,
-        loss,
-        images=rt.images(images, step=128),
-        batch=128,
-        lr=1e-3,
-        what=f"β-VAE, β = {beta:g}, seed {seed}",
-        quiet=quiet,
-    )
+    numbers = {"images": images, "batch": 128, "lr": 1e-3, "stream": 10 + 2 * seed}
+    facts = learn(rt, model, [x], loss, **numbers, what=f"β-VAE, β = {beta:g}, seed {seed}", quiet=quiet)
     return model, {"data": "20,000 moving discs, 32 x 32", "beta": beta, **facts}
 
 
@@ -179,20 +143,11 @@ RECIPES = {
     "vae_mnist_20": Recipe(
         train_vae_mnist,
         score_bound,
-        {
-            "epochs": 110,
-            "lr": 8e-3,
-            "latent": 20,
-            "channels": (16, 32),
-            "hidden": (320,),
-            "normalise": True,
-        },
+        {"epochs": 110, "lr": 8e-3, "latent": 20, "channels": (16, 32), "hidden": (320,), "normalise": True},
     ),
     # The same latents, width, images and steps as the two-level model, to compare it with.
     "vae_one_level": Recipe(
-        train_vae_mnist,
-        score_bound,
-        {"epochs": 80, "latent": 20, "hidden": (320, 320), "normalise": True},
+        train_vae_mnist, score_bound, {"epochs": 80, "latent": 20, "hidden": (320, 320), "normalise": True}
     ),
     "vae_mnist_2": Recipe(train_vae_mnist, score_elbo, {"epochs": 25, **_PLANE}),
     "vae_mnist_2_reconstruction": Recipe(train_vae_mnist, score_elbo, {"epochs": 25, "beta": 0.0, **_PLANE}),

@@ -4,8 +4,6 @@ Every process draws the same random numbers and works on its own rows of them (`
 one process would do with the whole minibatch; but for batch normalisation, which elsewhere than on CUDA is each one's.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -86,9 +84,7 @@ def others_needed() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if world()[1] == 1 or not re.search(
-            "gloo|nccl|connection|peer|collective", str(error), re.IGNORECASE
-        ):
+        if world()[1] == 1 or not re.search("gloo|nccl|connection|peer|collective", str(error), re.I):
             raise
         raise OthersEnded(
             "another process of this training has ended, see its message; go on with --resume "

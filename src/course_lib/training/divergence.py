@@ -1,7 +1,5 @@
 """Stopping a training that has diverged."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,7 @@ class TrainingDiverged(RuntimeError):
     """
 
     def __init__(
-        self,
-        what: str,
-        value: float,
-        images_seen: int,
-        snapshot: Path | None = None,
-        kept_at: int = 0,
+        self, what: str, value: float, images_seen: int, snapshot: Path | None = None, kept_at: int = 0
     ) -> None:
         self.what, self.value, self.images_seen = what, value, images_seen
         self.snapshot, self.kept_at = snapshot, kept_at

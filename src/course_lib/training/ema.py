@@ -3,8 +3,6 @@
 Yazıcı et al. 2019; Karras et al. 2018.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """The loop that the recipes share: AdamW, one cycle of the learning rate, and a progress bar that counts images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -116,9 +116,7 @@ class Guard:
         if not recent or not recent[0][1]:
             return
         rows = [torch.stack(list(watched.values())) for _, watched in recent]
-        values = averaged(
-            torch.stack(rows)
-        ).cpu()  # (steps, watched): one wait for the GPU instead of one per step
+        values = averaged(torch.stack(rows)).cpu()  # (steps, watched): one wait for the GPU
         bad = (~values.isfinite()).nonzero()
         if len(bad):
             step, column = bad[0].tolist()
@@ -151,19 +149,16 @@ class Guard:
             raise OSError(error.errno, f"{error.strerror}; then {advice}", error.filename) from error
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        where, advice = f"the training snapshot {self._snapshots.path}", "or start anew without resuming"
+        where = f"the training snapshot {self._snapshots.path}"
+        advice = "train with what it was begun with, or start anew without resuming"
         if unequal := differences(self._plan, state.get("plan", {})):
-            raise ValueError(
-                f"{where} is of another run: {unequal}; train with what it was begun with, {advice}"
-            )
+            raise ValueError(f"{where} is of another run: {unequal}; {advice}")
         try:
             for name, part in self._parts.items():
                 part.load_state_dict(state["parts"][name])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise ValueError(
-                f"{where} does not fit: {name}: {reason}; train with what it was begun with, {advice}"
-            ) from error
+            raise ValueError(f"{where} does not fit: {name}: {reason}; {advice}") from error
         for (_, generator), was in zip(self._generators, state["generators"], strict=True):
             generator.set_state(was)
         self.images_seen = self._kept_at = state["images_seen"]

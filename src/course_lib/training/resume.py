@@ -4,8 +4,6 @@ A `Snapshot` is one safetensors file: the state's tensors, and all else as JSON 
 `Snapshots` is the folder of one run, with two files for each loop (`LastTwo`), lest a drive cuts a renaming in two.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -51,31 +49,25 @@ class Snapshot:
 
     def load(self) -> dict[str, Any]:
         """What was saved, tensors on the CPU; DataFileError if missing, truncated, altered, or no training snapshot."""
-        advice = "delete it and train anew"
+        path, advice = self.path, "delete it and train anew"
         try:
-            with safetensors.safe_open(self.path, "pt") as file:
+            with safetensors.safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
                 # Cloned, for otherwise they would be views of a file that is soon replaced
                 tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 (no mapping)
         except FileNotFoundError as error:
-            raise DataFileError(
-                f"{self.path}: expected a training snapshot, found no file; train anew"
-            ) from error
+            raise DataFileError(f"{path}: expected a training snapshot, found no file; train anew") from error
         except (safetensors.SafetensorError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataFileError(
-                f"{self.path} is truncated or no safetensors file ({reason}); {advice}"
-            ) from error
+            raise DataFileError(f"{path} is truncated or no safetensors file ({reason}); {advice}") from error
         if metadata.get("format") != _FORMAT:
             raise DataFileError(
-                f"{self.path} is no training snapshot: expected the format {_FORMAT!r}, "
+                f"{path} is no training snapshot: expected the format {_FORMAT!r}, "
                 f"found {metadata.get('format', 'none')!r}; {advice}"
             )
         expected, found = metadata.get("sha256"), _digest(metadata.get("state", ""), tensors)
         if expected != found:
-            raise DataFileError(
-                f"{self.path} is altered: expected sha256 {expected}, found {found}; {advice}"
-            )
+            raise DataFileError(f"{path} is altered: expected sha256 {expected}, found {found}; {advice}")
         return _decode(json.loads(metadata["state"]), tensors)
 
 
@@ -115,9 +107,7 @@ class LastTwo:
                 except DataFileError as error:
                     damage.append(error)
         if not found and not damage:
-            raise DataFileError(
-                f"{self._files[0].path}: expected a training snapshot, found no file; train anew"
-            )
+            return self._files[0].load()  # raises: there is no file
         if not found:
             raise DataFileError(f"{damage[0]}; no other snapshot is whole: start anew, without resuming")
         if damage:
@@ -140,9 +130,7 @@ class Snapshots:
         self.folder, self.run, self.resume = Path(folder), dict(run), resume
         self._loops = self._begun = 0
         if resume and not self.kept():
-            raise ValueError(
-                f"resume: expected a training snapshot in {self.folder}, found none; start anew without resuming"
-            )
+            raise ValueError(f"resume: expected a training snapshot in {self.folder}, found none; start anew")
 
     def next(self) -> LastTwo:
         """The snapshots of the loop that begins now."""
@@ -212,9 +200,8 @@ def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     lines = []
     for key in unequal[:3]:
         wanted = f"{key} = {expected[key]!r}" if key in expected else f"no {key}"
-        lines.append(
-            f"expected {wanted}, found {found[key]!r}" if key in found else f"expected {wanted}, found none"
-        )
+        there = repr(found[key]) if key in found else "none"
+        lines.append(f"expected {wanted}, found {there}")
     rest = f"; and {len(unequal) - 3} more" if len(unequal) > 3 else ""
     return "; ".join(lines) + rest
 

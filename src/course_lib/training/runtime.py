@@ -106,9 +106,8 @@ class Runtime:
 
     def images(self, images: int, *, step: int) -> int:
         """How many of a training's `images` this budget sees, `step` at a time: all, a tenth, or 20 steps."""
-        return self.budget(
-            smoke=min(images, 20 * step), cpu=max(images // 10, min(images, 20 * step)), gpu=images
-        )
+        few = min(images, 20 * step)
+        return self.budget(smoke=few, cpu=max(images // 10, few), gpu=images)
 
     @property
     def judged(self) -> bool:
@@ -153,9 +152,7 @@ class Runtime:
             found, seconds = snapshots.part(name, lambda: (work(), time.perf_counter() - start))
         finally:
             self.snapshots = snapshots
-        self.start -= max(
-            0.0, seconds - (time.perf_counter() - start)
-        )  # what it took before the interruption
+        self.start -= max(0.0, seconds - (time.perf_counter() - start))  # as long as it took before
         return found
 
     def generators_in_use(self) -> list[tuple[int, torch.Generator]]:

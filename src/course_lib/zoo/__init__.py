@@ -4,8 +4,6 @@ A checkpoint is two files in ``data/checkpoints``: NAME.safetensors (half-precis
 card NAME.json. An experiment too long for a page is recorded as ``data/records/NAME.json``.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """From the architecture's name on a card to an empty model; a class is imported when a model of it is wanted."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 
