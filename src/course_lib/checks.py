@@ -29,14 +29,13 @@ def tensor(name: str, value: Any, shape: str | None = None, *, dtype: str = "flo
     if dtype == "int" and kind != torch.int64:
         raise TypeError(f"{name}: expected integer labels (torch.int64), got {kind}; convert with .long()")
     if shape is not None:
-        _match(name, got, shape)
+        of_shape(name, value, shape)
     if value.numel() == 0:
         raise ValueError(f"{name}: expected at least one element, got an empty tensor of shape {got}")
     if dtype == "float" and not bool(torch.isfinite(value).all()):
-        bad = int((~torch.isfinite(value)).sum())
+        bad, advice = int((~torch.isfinite(value)).sum()), "find where they arise before using them"
         raise ValueError(
-            f"{name}: expected finite numbers, got {bad} NaN or infinite of {value.numel()}; "
-            "find where they arise before using them"
+            f"{name}: expected finite numbers, got {bad} NaN or infinite of {value.numel()}; {advice}"
         )
     return value
 
@@ -50,9 +49,9 @@ def images(name: str, value: Any, shape: str | None = "(N, C, H, W)", *, shown: 
     x = tensor(name, value, shape)
     low, high = _range(x)
     if low < -1 - 1e-4 or high > 1 + 1e-4:
+        advice = "map [0, 1] by 2*x - 1 and [0, 255] by x/127.5 - 1"
         raise ValueError(
-            f"{name}: expected images in [-1, 1], got values from {low:.3g} to {high:.3g}; "
-            "map [0, 1] by 2*x - 1 and [0, 255] by x/127.5 - 1"
+            f"{name}: expected images in [-1, 1], got values from {low:.3g} to {high:.3g}; {advice}"
         )
     if not shown:
         _suspect(name, low, high)
@@ -66,7 +65,6 @@ def suspect_range(name: str, x: Tensor) -> None:
 
 
 def _range(x: Tensor) -> tuple[float, float]:
-    """The least and the largest value of x."""
     low, high = x.detach().aminmax()
     return float(low), float(high)
 
@@ -117,12 +115,21 @@ def real(name: str, value: object, *, positive: bool = False) -> float:
     return number
 
 
+def of_shape(name: str, x: Tensor, shape: str) -> Tensor:
+    """`x` if it has this shape, written as in `tensor`; ValueError with both shapes otherwise."""
+    sizes = [s.strip() for s in shape.strip("()").split(",") if s.strip()]
+    letters: dict[str, int] = {}
+    fits = len(sizes) == x.dim()
+    for size, actual in zip(sizes, x.shape, strict=False):
+        fits = fits and actual == (int(size) if size.isdigit() else letters.setdefault(size, actual))
+    if not fits:
+        raise ValueError(f"{name}: expected shape {shape} ({_WILDCARDS}), got {tuple(x.shape)}")
+    return x
+
+
 def image_shape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """`x` if it is a batch of images of this shape (C, H, W); ValueError with both shapes otherwise."""
-    if tuple(x.shape[1:]) != shape:
-        wanted = ", ".join(map(str, shape))
-        raise ValueError(f"x: expected images of shape (N, {wanted}), got {tuple(x.shape)}")
-    return x
+    return of_shape("x", x, f"(N, {', '.join(map(str, shape))})")
 
 
 def flag(name: str, value: object) -> bool:
@@ -188,13 +195,3 @@ def available_memory() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return None
-
-
-def _match(name: str, got: tuple[int, ...], wanted: str) -> None:
-    sizes = [s.strip() for s in wanted.strip("()").split(",") if s.strip()]
-    letters: dict[str, int] = {}
-    fits = len(sizes) == len(got)
-    for size, actual in zip(sizes, got, strict=False):
-        fits = fits and actual == (int(size) if size.isdigit() else letters.setdefault(size, actual))
-    if not fits:
-        raise ValueError(f"{name}: expected shape {wanted} ({_WILDCARDS}), got {got}")

@@ -72,8 +72,7 @@ class DigitCNN(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[nn.Module]:
-    # Without a bias: the norm that follows has one of its own
-    conv = nn.Conv2d(inputs, outputs, size, stride, padding=1, bias=False)
+    conv = nn.Conv2d(inputs, outputs, size, stride, padding=1, bias=False)  # the norm has a bias
     return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
@@ -94,7 +93,6 @@ class AvatarCNN(nn.Module):
     """A small convolutional classifier of 64x64 colour images: one hidden representation, one softmax per attribute."""
 
     def __init__(self, cfg: AvatarCNNConfig) -> None:
-        """Make the network with random weights."""
         super().__init__()
         if not cfg.names:
             raise ValueError("names: expected the classes of one attribute or more, got none")
@@ -127,8 +125,7 @@ class AvatarCNN(nn.Module):
     def by_attribute(self, logits: Tensor) -> dict[str, Tensor]:
         """Attribute -> its own columns (N, classes) of logits (N, K)."""
         sizes = [len(classes) for classes in self.cfg.names.values()]
-        if logits.dim() != 2 or logits.shape[1] != sum(sizes):
-            raise ValueError(f"logits: expected shape (N, {sum(sizes)}), got {tuple(logits.shape)}")
+        checks.of_shape("logits", logits, f"(N, {sum(sizes)})")
         return dict(zip(self.cfg.names, logits.split(sizes, 1), strict=True))
 
 
@@ -162,9 +159,8 @@ class GaussianClassifier:
     def fit(cls, x: Tensor, y: Tensor, *, shrinkage: float = 0.0, shared: bool = False) -> GaussianClassifier:
         """Maximum-likelihood priors and means, and shrunk covariances, of features x (N, D) with labels y (N,).
 
-        Σ_y = (1 - shrinkage) S_y + shrinkage · (tr S_y / D) · I (as Ledoit & Wolf 2004), with S_y the unbiased
-        covariance of class y, or with `shared` one for all. ValueError also for a class of one sample, or a singular
-        covariance.
+        Σ_y = (1 - shrinkage) S_y + shrinkage · (tr S_y / D) · I (Ledoit & Wolf 2004), S_y the unbiased covariance of
+        class y, or with `shared` one for all. ValueError also for a class of one sample, or a singular covariance.
         """
         x = float64(checks.tensor("x", x, "(N, D)"))
         y = checks.labels("y", y, len(x), classes=len(x)).cpu()

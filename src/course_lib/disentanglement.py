@@ -14,8 +14,7 @@ from course_lib.precision import course_defaults
 def mutual_information(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Tensor:
     """I(z_j; v_f) of every latent and factor, in nats: (k, F), from codes (N, k) and factors (N, F) of whole numbers.
 
-    Each latent is cut into `bins` bins of equal width (Locatello et al. 2019); biased by about (bins - 1)(levels -
-    1)/2N.
+    Each latent is cut into `bins` bins of equal width over its range (Locatello et al. 2019).
     """
     codes = checks.tensor("codes", codes, "(N, k)").detach().cpu()
     checks.whole("bins", bins, at_least=2)

@@ -19,10 +19,7 @@ def float32(x: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def course_defaults() -> Iterator[None]:
-    """Within it, or in a function decorated with it, new tensors are float32 on the CPU unless said otherwise.
-
-    Even after the reader's ``torch.set_default_dtype`` or ``torch.set_default_device``.
-    """
+    """Within it, or a function decorated with it, new tensors are float32 on the CPU whatever the reader's defaults."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:

@@ -114,10 +114,8 @@ class Panel:
 
         is_real = self.makers[i] is None
         truth = "real" if is_real else f"generated, by {self.makers[i]}"
-        verdicts = ["Real or generated?"] + [
-            f"<b>{'Right' if (answer == 'real') == is_real else 'Wrong'}:</b> it is {truth}."
-            for answer in ANSWERS[1:]
-        ]
+        marks = ("Right" if (answer == "real") == is_real else "Wrong" for answer in ANSWERS[1:])
+        verdicts = ["Real or generated?", *(f"<b>{mark}:</b> it is {truth}." for mark in marks)]
         buttons = ipywidgets.ToggleButtons(options=list(ANSWERS), description="")
         verdict = pages(buttons, verdicts)
         buttons.observe(lambda change: self._press(i, change["new"]), "index")

@@ -89,9 +89,7 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, C, R, R) of codes (N, k)."""
-        if z.dim() != 2 or z.shape[1] != self.latent:
-            raise ValueError(f"z: expected codes of shape (N, {self.latent}), got {tuple(z.shape)}")
-        return self.net(z)
+        return self.net(checks.of_shape("z", z, f"(N, {self.latent})"))
 
 
 def dense(inputs: int, outputs: int, normalise: bool = False) -> list[nn.Module]:
@@ -131,17 +129,12 @@ class Autoencoder(nn.Module):
 
 
 def sparsity_kl(activity: Tensor, target: float = 0.05) -> Tensor:
-    """Σ_j KL(Bernoulli(ρ) ‖ Bernoulli(ρ̂_j)), in nats: () of activities (N, k) in (0, 1), with ρ = `target`.
-
-    ρ̂_j is unit j's mean activity over the batch (Ng 2011, section 3).
-    """
+    """Σ_j KL(Bernoulli(ρ) ‖ Bernoulli(ρ̂_j)), in nats: () of activities (N, k) in (0, 1), means ρ̂; ρ = `target`."""
     checks.tensor("activity", activity, "(N, k)")
     low, high = (float(value) for value in activity.detach().aminmax())
     if low < 0 or high > 1:
-        raise ValueError(
-            f"activity: expected values in [0, 1], got {low:.3g} to {high:.3g}; "
-            "pass them through a sigmoid first (AutoencoderConfig(sparse=True))"
-        )
+        advice = "pass them through a sigmoid first (AutoencoderConfig(sparse=True))"
+        raise ValueError(f"activity: expected values in [0, 1], got {low:.3g} to {high:.3g}; {advice}")
     if not 0 < target < 1:
         raise ValueError(f"target: expected a share between 0 and 1, got {target}")
     mean = activity.mean(0).clamp(1e-6, 1 - 1e-6)  # (k,)

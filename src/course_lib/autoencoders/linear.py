@@ -33,10 +33,7 @@ class PCA:
     @classmethod
     @course_defaults()
     def fit(cls, x: Tensor, k: int | None = None) -> PCA:
-        """PCA of x (N, D) or (N, C, H, W), N >= 2, with the `k` leading components (by default all min(N, D)).
-
-        Each component's sign makes its entry of largest magnitude positive.
-        """
+        """PCA of x (N, D) or (N, C, H, W), N >= 2, with the `k` leading components (by default all min(N, D))."""
         flat, shape = _flatten("x", x)
         n, d = flat.shape
         if n < 2:
@@ -45,7 +42,7 @@ class PCA:
             checks.whole("k", k, at_most=min(n, d), why=f"the smaller of {n} samples and {d} dimensions")
         mean = flat.mean(0)
         _, s, vt = torch.linalg.svd(torch.linalg.qr(flat - mean, mode="r").R, full_matrices=False)
-        largest = vt.gather(1, vt.abs().argmax(1, keepdim=True))  # (r, 1)
+        largest = vt.gather(1, vt.abs().argmax(1, keepdim=True))  # (r, 1): its sign shall be positive
         return cls(mean, (vt * largest.sign())[:k], s.square() / (n - 1), shape)
 
     @property

@@ -1,7 +1,4 @@
-"""Drawn faces with an attribute table: a CelebA that needs no download and has no one's likeness.
-
-DiceBear composes a face from parts chosen by a seed; resvg rasterises it. Both are imported only to render faces.
-"""
+"""Drawn faces with an attribute table, by DiceBear and resvg: a CelebA without a download or anyone's likeness."""
 
 import functools
 import hashlib
@@ -52,13 +49,9 @@ def avatars(
     """The first n faces of a fixed, endless sequence: face i depends on (style, size, seed, i) alone.
 
     The first request renders (about 5 ms a face, with a bar if `progress`); later ones read the cache folder. `size` is
-    from 8 to 1024 pixels, `style` one of `avatar_styles()`. Raises TypeError or ValueError for a wrong argument,
-    ImportError if the rendering libraries are not installed.
-
-    Returns:
-        x: float32 (n, 3, size, size) in [-1, 1], on white unless the style draws a background.
-        attributes: column -> array of n strings: the name of a part's variant, or a colour's hexadecimal value
-            ("skin_color"); "none" if this face lacks it. All styles with glasses have a column "glasses".
+    from 8 to 1024 pixels, `style` one of `avatar_styles()`. Returns x, float32 (n, 3, size, size) in [-1, 1], and
+    attributes: column -> array of n strings, a variant's name or a colour like "e78276"; "none" if this face lacks it.
+    Raises TypeError or ValueError for a wrong argument, ImportError if the rendering libraries are not installed.
     """
     n, seed = whole("n", n), seed_number("seed", seed)
     size = whole("size", size, at_least=8, at_most=1024)
@@ -167,8 +160,7 @@ def _text(value: object) -> str:
 
 
 def _append(chunk: dict[str, np.ndarray], faces: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    new = {key: np.array([face[key] for face in faces]) for key in chunk}
-    return {key: np.concatenate([column, new[key]]) for key, column in chunk.items()}
+    return {key: np.concatenate([column, [face[key] for face in faces]]) for key, column in chunk.items()}
 
 
 def _load(file: Path, renderer: _Renderer) -> dict[str, np.ndarray]:

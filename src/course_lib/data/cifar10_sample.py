@@ -1,7 +1,4 @@
-"""The first 500 test images of CIFAR-10, unselected and offline, stored as one mosaic of 20 rows of 25 images.
-
-A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", technical report, University of Toronto, 2009.
-"""
+"""The first 500 test images of CIFAR-10 (Krizhevsky 2009), unselected and offline: a mosaic of 20 rows of 25 images."""
 
 import json
 
@@ -17,15 +14,13 @@ _ROWS, _COLUMNS, _SIDE = 20, 25, 32
 
 @course_defaults()
 def cifar10_sample() -> tuple[torch.Tensor, torch.Tensor]:
-    """The first 500 test images of CIFAR-10 and their labels, in the stored order; DataFileError if damaged.
+    """The first 500 test images of CIFAR-10 and their labels; DataFileError if a file is missing, truncated or altered.
 
-    Returns:
-        x: float32 (500, 3, 32, 32) in [-1, 1], red first.
-        y: int64 (500,), 0 .. 9: airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck.
+    Returns x, float32 (500, 3, 32, 32) in [-1, 1], red first, and y, int64 (500,), 0 .. 9, as `data.cifar10`.
     """
     mosaic = decoded(read_verified(f"{_FILE}.png"))  # (640, 800, 3)
     labels = json.loads(read_verified(f"{_FILE}.json"))["labels"]
-    # The checksum vouches for the bytes; this guards against a wrong file listed with its right checksum.
+    # A wrong file, listed with its right checksum
     if mosaic.shape != (_ROWS * _SIDE, _COLUMNS * _SIDE, 3) or len(labels) != _ROWS * _COLUMNS:
         raise DataFileError(
             f"data/{_FILE}: expected a mosaic of {_ROWS} x {_COLUMNS} images and a label for each, "

@@ -7,6 +7,7 @@ can be made or downloaded again.
 import contextlib
 import getpass
 import hashlib
+import importlib.util
 import os
 import re
 import secrets
@@ -65,19 +66,15 @@ def data_folder() -> Path:
 
 
 def checksums() -> dict[str, str]:
-    """The table of data/README.md: path relative to the data folder -> sha256 in hexadecimal.
-
-    A row has a path in backticks in its first cell, the sha256 in another. DataFileError for two of one path.
-    """
+    """The table of data/README.md: path below the data folder -> sha256; DataFileError if a path has two."""
     readme = data_folder() / "README.md"
     table: dict[str, str] = {}
     for line in readme.read_text(encoding="utf-8").splitlines():
         if row := _parse_row(line):
             path, digest = row
             if table.setdefault(path, digest) != digest:
-                raise DataFileError(
-                    f"{readme} lists {path} twice, with sha256 {table[path]} and {digest}; delete the wrong row"
-                )
+                both = f"{table[path]} and {digest}; delete the wrong row"
+                raise DataFileError(f"{readme} lists {path} twice, with sha256 {both}")
     return table
 
 
@@ -109,11 +106,26 @@ def read_verified(relative_path: str) -> bytes:
     return content
 
 
-def record_checksum(relative_path: str, *, origin: str, licence: str) -> str:
-    """List a file of the data folder in data/README.md, or update its row, and return its sha256.
+def read_packaged(package: str, file: str, sha256: str, missing: str) -> bytes:
+    """The bytes of a `file` of an installed package, "NAME==VERSION", none of whose code is run.
 
-    Raises as `read_verified`, and TypeError or ValueError for an origin or licence that would break the table.
+    ImportError, which says `missing`, if it is not installed; DataFileError if the file has another sha256 or is
+    absent.
     """
+    spec = importlib.util.find_spec(package.split("==")[0].replace("-", "_"))
+    if spec is None or spec.origin is None:
+        raise ImportError(missing)
+    path = Path(spec.origin).parent / file
+    content = path.read_bytes() if path.is_file() else b""
+    found = hashlib.sha256(content).hexdigest() if content else "no file"
+    if found != sha256:
+        restore = f"restore it with: pip install --force-reinstall --no-deps {package}"
+        raise DataFileError(f"{path}: expected sha256 {sha256}, found {found}; {restore}")
+    return content
+
+
+def record_checksum(relative_path: str, *, origin: str, licence: str) -> str:
+    """List a data file in data/README.md, or renew its row; returns its sha256. Raises as `read_verified`."""
     for name, text in (("origin", origin), ("licence", licence)):
         if not isinstance(text, str):
             raise TypeError(f"{name} must be a string; received {type(text).__name__}")
@@ -155,10 +167,7 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Write `content` so that a reader sees the old file or the whole new one, never a part; returns the path.
-
-    Its folder is made if absent. TypeError for a wrong argument, OSError if it cannot be written or the disk is full.
-    """
+    """Write `content` so that readers see the old file or the whole new one; returns the path. TypeError or OSError."""
     if not isinstance(content, (bytes, bytearray, memoryview)):
         raise TypeError(f"content must be bytes; received {type(content).__name__}")
     if not isinstance(path, (str, os.PathLike)):

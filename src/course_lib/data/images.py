@@ -1,7 +1,4 @@
-"""The course's one image convention, and the only place where bytes become images and back.
-
-An image batch is a float32 tensor (N, C, H, W) with values in [-1, 1]: -1 is black, +1 is white.
-"""
+"""Where bytes become images and back: float32 (N, C, H, W) with values in [-1, 1], -1 for black and +1 for white."""
 
 import io
 
@@ -19,15 +16,12 @@ def from_uint8(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
         raise TypeError(f"pixels must be a uint8 array or tensor; received {type(pixels).__name__}")
     if pixels.dtype not in (np.dtype(np.uint8), torch.uint8):
         raise TypeError(
-            f"pixels must be uint8 (0..255); received {pixels.dtype}. "
-            "If they are floats in [-1, 1] already, no conversion is needed"
+            f"pixels must be uint8 (0..255); received {pixels.dtype}; floats in [-1, 1] are images"
         )
     shape = tuple(pixels.shape)
     if len(shape) == 3 and shape[2] in (1, 3):
-        raise ValueError(
-            f"pixels must be (N, H, W) or (N, H, W, C); received shape {shape}, one colour picture as it seems: "
-            "pass pixels[None]"
-        )
+        advice = "one colour picture as it seems: pass pixels[None]"
+        raise ValueError(f"pixels must be (N, H, W) or (N, H, W, C); received shape {shape}, {advice}")
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or 0 in shape:
         raise ValueError(f"pixels must be non-empty (N, H, W[, C]) with C = 1 or 3; received shape {shape}")
     # A copy: arrays made from file bytes are read-only, and tensors cannot be.

@@ -1,8 +1,4 @@
-"""MNIST, complete and offline: 60,000 + 10,000 handwritten digits, 28 x 28, ten classes, in the original IDX files.
-
-Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", Proceedings of
-the IEEE 86 (11), 1998.
-"""
+"""MNIST (LeCun et al. 1998), complete and offline: 60,000 + 10,000 handwritten digits, in the original files."""
 
 import gzip
 import math
@@ -33,8 +29,7 @@ def mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     for name, shape in (("images-idx3", (_SIZE[split], 28, 28)), ("labels-idx1", (_SIZE[split],))):
         path = f"mnist/{prefix}-{name}-ubyte.gz"
         array = unzip_idx(read_verified(path), f"data/{path}")
-        # The checksum vouches for the bytes; this guards against a wrong file listed with its right checksum.
-        if array.shape != shape:
+        if array.shape != shape:  # a wrong file, listed with its right checksum
             raise DataFileError(f"data/{path}: expected shape {shape}, found {array.shape}")
         arrays.append(array)
     images, labels = arrays
@@ -50,10 +45,8 @@ def parse_idx(raw: bytes) -> np.ndarray:
     if not isinstance(raw, bytes):
         raise TypeError(f"raw must be bytes; received {type(raw).__name__}")
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or raw[3] == 0:
-        raise ValueError(
-            f"an IDX file of bytes starts with 00 00 08 and a number of dimensions >= 1; "
-            f"received {raw[:4].hex(' ') or 'nothing'}"
-        )
+        received = raw[:4].hex(" ") or "nothing"
+        raise ValueError(f"an IDX file starts with 00 00 08 and a number of dimensions; received {received}")
     n_dims = raw[3]
     header = 4 + 4 * n_dims
     if len(raw) < header:

@@ -86,12 +86,9 @@ def celeba(
     """CelebA: photographs of celebrities' faces with 40 attributes (Liu et al. 2015). 1.4 GB to download, by gdown.
 
     For non-commercial research only. The central 178 x 178 pixels are resized once (bilinear, antialiased) and cached.
-    Returns x, float32 (N, 3, size, size) in [-1, 1], and attributes, name -> bool array (N,).
-
-    Args:
-        split: "train" (162,770 images), "valid" (19,867) or "test" (19,962).
-        size: width and height in pixels, 8 .. 178.
-        n: how many, from the first; None for all. Memory: n * 12 * size**2 bytes, 1 GB for the default.
+    `split` is "train" (162,770 images), "valid" (19,867) or "test" (19,962), `size` 8 .. 178 pixels, `n` how many, from
+    the first, None for all; 12 * n * size**2 bytes. Returns x, float32 (N, 3, size, size) in [-1, 1], and attributes,
+    name -> bool array (N,).
     """
     split = choice("split", split, ("train", "valid", "test"))
     size = whole("size", size, at_least=8, at_most=178)

@@ -91,10 +91,8 @@ def pictures(
         if not kept:
             raise ValueError(report + "No other is left")
         if not skip_broken:
-            raise ValueError(
-                f"{report}The other {len(kept):,} can; move these out of the folder or save them anew, or pass "
-                "skip_broken=True to go on without them"
-            )
+            advice = "move these out of the folder or save them anew, or pass skip_broken=True to go on without them"
+            raise ValueError(f"{report}The other {len(kept):,} can; {advice}")
         warnings.warn(f"{report}Going on with the other {len(kept):,}", stacklevel=3)
     if small:
         warnings.warn(
@@ -220,7 +218,6 @@ def _on_white(image: Any) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Why a file could not be read, in one line."""
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):

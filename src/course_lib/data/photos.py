@@ -13,11 +13,10 @@ _NAMES = ("astronaut", "chelsea", "coffee")
 
 @course_defaults()
 def photo(name: str, size: int | None = None) -> torch.Tensor:
-    """One colour photograph: float32 (1, 3, H, W) in [-1, 1], red first.
+    """One colour photograph: float32 (1, 3, H, W) in [-1, 1], red first; DataFileError if its file is damaged.
 
     `name` is "astronaut" (Eileen Collins; NASA), "chelsea" (a cat) or "coffee" (an espresso). `size` is the width and
-    height wanted (bicubic, antialiased); None leaves 256 x 256. TypeError or ValueError for a wrong argument, or
-    DataFileError.
+    height wanted (bicubic, antialiased); None leaves 256 x 256. TypeError or ValueError for others.
     """
     name = choice("name", name, _NAMES)
     if size is not None:

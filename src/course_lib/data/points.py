@@ -31,10 +31,7 @@ def grid(
 
 @course_defaults()
 def two_moons(n: int, *, noise: float = 0.05, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draws from two interleaved half circles of radius 1, each with probability one half, plus Gaussian noise.
-
-    Moon 0 is the upper half of the circle about (0, 0), moon 1 the lower half of the circle about (1, 1/2).
-    """
+    """Draws from two interleaved half circles of radius 1, about (0, 0) and (1, 1/2), plus Gaussian `noise`."""
     n, noise = whole("n", n), real("noise", noise)
     generator = torch.Generator().manual_seed(seed_number("seed", seed))
     moon = torch.randint(2, (n,), generator=generator)  # (n,)

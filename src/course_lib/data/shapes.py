@@ -12,8 +12,7 @@ def discs(n: int | None = None, *, size: int = 64, n_radii: int = 32, seed: int 
     """Centred white discs on black: n, each with a radius chosen uniformly, or if n is None one of each, rising.
 
     `size` >= 2 pixels each way, `n_radii` at most size // 2. Returns x, float32 (N, 1, size, size), -1 or +1, and the
-    index into `disc_radii(size, n_radii)`, int64 (N,). TypeError or ValueError for no whole number, or one out of
-    range.
+    index into `disc_radii(size, n_radii)`, int64 (N,). TypeError or ValueError for other arguments.
     """
     radii = disc_radii(size, n_radii)  # checks both
     size, n_radii = int(size), len(radii)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from course_lib.checks import flag, whole
+from course_lib.checks import generator as checked_generator
 
 
 class Stream:
@@ -18,8 +19,7 @@ class Stream:
         x: tensor (N, ...), N >= 1, finite. All that is wrong raises TypeError or ValueError.
         *others: further tensors (N, ...), indexed alike (labels, say).
         batch: images per minibatch, 1 .. N.
-        generator: source of the permutations, on the CPU (then a seed gives the same batches on every device) or on the
-            data's device; may be shared with other draws. None makes one on the CPU seeded with 0.
+        generator: of the permutations, on the CPU or the data's device, perhaps shared; None makes one with seed 0.
         device: where to keep the data and yield the batches; None leaves them on x's device.
         drop_last: if N is no multiple of `batch`, leave out the rest of each permutation; else it is a shorter batch.
 
@@ -39,9 +39,8 @@ class Stream:
         for number, tensor in enumerate(tensors):
             _check_tensor(f"tensor {number}", tensor, len(x) if number else None)
         self.drop_last = flag("drop_last", drop_last)
-        if not isinstance(generator, torch.Generator | None):
-            kind = type(generator).__name__
-            raise TypeError(f"generator must be a torch.Generator or None; received {kind}")
+        if generator is not None:
+            checked_generator("generator", generator)
         self.batch = whole("batch", batch, at_most=len(x))
         target = x.device if device is None else torch.device(device)
         self.tensors = tuple(tensor.to(target) for tensor in tensors)

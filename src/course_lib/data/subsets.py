@@ -12,8 +12,7 @@ def balanced_subset(y: Tensor, n: int, generator: torch.Generator) -> Tensor:
     counts = torch.bincount(y)
     each, rest = divmod(n, len(counts))
     if rest or each < 1 or each > int(counts.min()):
-        raise ValueError(
-            f"n: expected a multiple of the {len(counts)} classes, with at most {int(counts.min())} of each, got {n}"
-        )
+        wanted = f"a multiple of the {len(counts)} classes, with at most {int(counts.min())} of each"
+        raise ValueError(f"n: expected {wanted}, got {n}")
     order = torch.randperm(len(y), generator=generator)
     return torch.cat([order[y[order] == k][:each] for k in range(len(counts))])

@@ -7,15 +7,14 @@ from course_lib.training import Runtime
 
 def record_critic(rt: Runtime, quiet: bool = False) -> Facts:
     """Gap and Fréchet distance along WGAN-GPs with two and five critic steps at constant rates, and another seed."""
+    settings = {"clip": False, "images": 448_000, "decay": 0.0, "half_life": None}
     runs = {}
     for critics in (2, 5):
 
         def one(critics: int = critics) -> Facts:
             own = rt.with_seed(rt.seed + 1)
             with own.seeded():
-                return train_critic(
-                    own, quiet, clip=False, images=448_000, decay=0.0, critics=critics, half_life=None
-                )[1]
+                return train_critic(own, quiet, critics=critics, **settings)[1]
 
         facts = rt.part(f"{critics}-critics", one)
         runs[f"{critics} critic steps"] = facts["progress"]

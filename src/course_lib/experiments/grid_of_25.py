@@ -1,5 +1,6 @@
 """Chapter 8's experiment on mode collapse: the same networks, optimizers, steps and batches; only the game differs."""
 
+from functools import partial
 from typing import Any
 
 from course_lib import checks, data
@@ -55,10 +56,7 @@ def record_grid(
 
     with progress(seeds * len(GAMES), "grid of 25", unit=" runs", quiet=quiet) as bar:
         for name in GAMES:
-            found = [
-                rt.part(f"{name}-{seed}", lambda name=name, seed=seed: one(name, seed))
-                for seed in range(seeds)
-            ]
+            found = [rt.part(f"{name}-{seed}", partial(one, name, seed)) for seed in range(seeds)]
             shown[name] = found[0]["shown"]
             keys = ("captured", "quality", "counts", "quality_along")
             runs[name] = {key: [run[key] for run in found] for key in keys}

@@ -1,20 +1,14 @@
-"""Distances between images by what a frozen network sees in them: LPIPS, and one in its manner that works offline.
+"""Distances between images by what a frozen network sees: LPIPS (Zhang et al. 2018), and one like it, offline."""
 
-Zhang, Isola, Efros, Shechtman & Wang, CVPR 2018; their Eq. (1) is `course_lib.metrics.perceptual_distance`.
-"""
-
-import hashlib
-import importlib.util
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from course_lib import checks, efficientnet
-from course_lib.data import DataFileError
+from course_lib.data.files import read_packaged
 from course_lib.features.efficientnet_lite0 import ImageNetFeatures
 from course_lib.features.layers import Chain, at_once, named_layers
 from course_lib.features.torchvision_weights import standardised, torchvision_network
@@ -64,7 +58,12 @@ def lpips(net: str = "alex", device: str | torch.device = "cpu") -> PerceptualDi
     Raises ImportError without the package lpips, DataFileError if it is altered, DownloadError offline.
     """
     names = _LPIPS_LAYERS[checks.choice("net", net, _LPIPS_LAYERS)]
-    theirs = _lpips_weights(net)
+    missing = (
+        "LPIPS's learnt weights are in a package that is not installed; install it with: pip install lpips. "
+    )
+    missing += "Without it, course_lib.features.perceptual() measures a similar distance, uncalibrated"
+    content = read_packaged("lpips==0.1.4", f"weights/v0.1/{net}.pth", _LPIPS_SHA256[net], missing)
+    theirs = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     from torchvision import models
 
     if net == "alex":
@@ -76,22 +75,3 @@ def lpips(net: str = "alex", device: str | torch.device = "cpu") -> PerceptualDi
     layers = Chain(named_layers(network.features, blocks=net == "vgg"), standardised, smallest)
     linear = {name: theirs[f"lin{i}.model.1.weight"].flatten().to(device) for i, name in enumerate(names)}
     return PerceptualDistance(layers, names, linear, f"LPIPS 0.1 ({title}, torchvision's ImageNet weights)")
-
-
-def _lpips_weights(net: str) -> dict[str, Tensor]:
-    """The verified linear weights in the package lpips, whose code is not run."""
-    spec = importlib.util.find_spec("lpips")
-    if spec is None or spec.origin is None:
-        raise ImportError(
-            "LPIPS's learnt weights are in a package that is not installed; install it with: pip install lpips. "
-            "Without it, course_lib.features.perceptual() measures a similar distance, uncalibrated"
-        )
-    path = Path(spec.origin).parent / "weights" / "v0.1" / f"{net}.pth"
-    content = path.read_bytes() if path.is_file() else b""
-    found = hashlib.sha256(content).hexdigest() if content else "no file"
-    if found != _LPIPS_SHA256[net]:
-        raise DataFileError(
-            f"{path}: expected sha256 {_LPIPS_SHA256[net]}, found {found}; "
-            "restore it with: pip install --force-reinstall --no-deps lpips==0.1.4"
-        )
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

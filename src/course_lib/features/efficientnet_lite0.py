@@ -47,8 +47,7 @@ def imagenet(resolution: int = 224, device: str | torch.device = "cpu") -> Image
     """EfficientNet-Lite0 with ImageNet weights (`course_lib.efficientnet`), the extractor of natural images.
 
     Images of any size become squares of `resolution` >= 32 (bicubic, antialiased): 224 as in training, or less for
-    speed, with other features. ImportError or DataFileError if the package with the weights is not installed or
-    altered.
+    speed, with other features. Raises as `efficientnet.pretrained`.
     """
     resolution = checks.whole("resolution", resolution, at_least=32)
     net = efficientnet.pretrained(device).to(memory_format=torch.channels_last)

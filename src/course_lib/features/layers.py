@@ -60,10 +60,10 @@ class Chain:
         x = checks.tensor("x", x, "(N, 3, H, W)")
         if float(x.detach().abs().max()) > 10:
             checks.images("x", x.detach())  # raises, and says how to map [0, 255]
-        if min(x.shape[2:]) < self.smallest:
+        least, (h, w) = self.smallest, x.shape[2:]
+        if min(h, w) < least:
             raise ValueError(
-                f"x: expected images of at least {self.smallest} x {self.smallest} pixels, "
-                f"got {x.shape[2]} x {x.shape[3]}; resize them first"
+                f"x: expected images of at least {least} x {least} pixels, got {h} x {w}; resize them"
             )
         h = self.normalise(x.to(self.device, torch.float32))
         maps = {}

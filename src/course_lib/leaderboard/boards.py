@@ -41,7 +41,6 @@ class Sets(NamedTuple):
 
 
 def _two_draws(draw: Callable[..., tuple[Tensor, ...]]) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """n pictures of one seed, and n of another."""
     return lambda n: (draw(n, seed=1)[0], draw(n, seed=2)[0])
 
 

@@ -1,7 +1,4 @@
-"""The record behind the leaderboard: every generator that ships, every metric, the same data, the same n (chapter 15).
-
-A row keeps the sha256 of its weights, a board a `probe` of its scores, so that only what is out of date is done again.
-"""
+"""The record behind the leaderboard: the same data and n for all, and only what is out of date is scored again."""
 
 import math
 import warnings
@@ -72,11 +69,8 @@ def shipped(*names: str) -> bool:
 def defects(card: Facts) -> list[str]:
     """What a record lacks: a checkpoint nobody has classified, one that is not on the board, a row of other weights."""
     known = set(ENTRIES) | {name for entry in ENTRIES.values() for name in entry.weights} | set(NO_GENERATOR)
-    found = [
-        f"{name} is neither among ENTRIES nor among NO_GENERATOR of course_lib/leaderboard/entries.py"
-        for name in zoo.names()
-        if name not in known
-    ]
+    nowhere = "neither among ENTRIES nor among NO_GENERATOR of course_lib/leaderboard/entries.py"
+    found = [f"{name} is {nowhere}" for name in zoo.names() if name not in known]
     for name, entry in ENTRIES.items():
         if not shipped(*entry.weights):
             continue
@@ -154,7 +148,6 @@ def _weights(board: Board, entry: Entry | None) -> dict[str, str]:
 
 
 def _last() -> dict[str, Any]:
-    """The boards of the last record, or nothing if there is none."""
     try:
         return dict(zoo.recorded("leaderboard")["boards"])
     except data.DataFileError:

@@ -108,8 +108,7 @@ def hungarian(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], 
 def min_cost_max_flow(edges: Sequence[Edge], source: int, sink: int) -> tuple[list[int], int, float]:
     """A cheapest among the largest flows: the flow on every edge, its amount, and its cost.
 
-    Edges are (from, to, capacity, cost), both >= 0, capacities whole. By successive shortest paths (Edmonds & Karp
-    1972); potentials h keep c_ij + h_i - h_j >= 0.
+    Edges are (from, to, capacity, cost), both >= 0, capacities whole. Successive shortest paths (Edmonds & Karp 1972).
     """
     if source == sink:
         raise ValueError(f"sink: expected another node than the source, got {sink} for both")

@@ -30,8 +30,7 @@ def inception_score(
         return _exponential("Inception score", divergences.mean(), divergences, None, extractor)
     if not isinstance(generator, torch.Generator):
         raise TypeError(
-            "generator: expected a torch.Generator to shuffle with, because splits of an ordered set mislead; "
-            f"received {generator!r}"
+            f"generator: expected a torch.Generator to shuffle with first; received {generator!r}"
         )
     p = p[torch.randperm(n, generator=generator)]
     bounds = [i * n // splits for i in range(splits + 1)]
@@ -47,8 +46,7 @@ def modified_inception_score(
 ) -> Result:
     """exp(mean KL(p_i ‖ p_j)) over pairs i ≠ j of one class: m-IS, from 1, high for variety *within* classes.
 
-    `labels` (N,) of the (N, C) are by default the likeliest classes; classes of one sample are left out. Gurumurthy et
-    al. 2017, class by class.
+    `labels` (N,) are by default the likeliest classes; classes of one sample are left out. Gurumurthy et al. 2017.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     n, classes = p.shape
@@ -83,10 +81,8 @@ def mode_score(
     marginal, target = p.mean(0), real.mean(0)
     impossible = ((target == 0) & (marginal > 0)).nonzero().flatten().tolist()
     if impossible:
-        raise ValueError(
-            f"training: expected every generated class to have a probability above 0, class {impossible[0]} has 0; "
-            "its divergence would be infinite"
-        )
+        got = f"class {impossible[0]} has 0; its divergence would be infinite"
+        raise ValueError(f"training: expected every generated class to have a probability above 0, {got}")
     first = _divergences(p, target if variant == "identity" else marginal)
     second = _divergences(marginal[None], target)[0]
     influence = first - (torch.xlogy(p, marginal) - torch.xlogy(p, target)).sum(1)

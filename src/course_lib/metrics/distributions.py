@@ -203,10 +203,8 @@ def frechet_infinity(
     sizes = checks.whole("sizes", sizes, at_least=2)
     few, d = min(len(real), len(generated)), real.shape[1]
     if few < 2 * (d + 1):
-        raise ValueError(
-            f"frechet_infinity: expected at least 2(d + 1) = {2 * (d + 1):,} samples, so that half of them "
-            f"exceed the dimensions, got {few:,}"
-        )
+        wanted = f"at least 2(d + 1) = {2 * (d + 1):,} samples, so that half of them exceed the dimensions"
+        raise ValueError(f"frechet_infinity: expected {wanted}, got {few:,}")
     inverse = torch.linspace(1, 2, sizes, dtype=torch.float64)
     values = []
     for shrink in inverse.tolist():
@@ -235,8 +233,7 @@ def precision_recall(
 ) -> PrecisionRecall:
     """Precision, recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020) of (N, d) and (M, d).
 
-    A set covers the closed balls around its samples up to the `k`-th nearest other one. `batch` rows are worked on at
-    once.
+    A set covers the closed balls around its samples up to the `k`-th nearest other one, `batch` of them at a time.
     """
     pair(real, generated, extractor)
     batch, few = checks.whole("batch", batch), min(len(real), len(generated))
@@ -319,9 +316,8 @@ def _two_or_more(name: str, n: int) -> None:
 
 def _same_dimensions(real: int, generated: int) -> None:
     if real != generated:
-        raise ValueError(
-            f"generated: expected as many dimensions as real, {real}, got {generated}; use one extractor for both"
-        )
+        advice = "use one extractor for both"
+        raise ValueError(f"generated: expected as many dimensions as real, {real}, got {generated}; {advice}")
 
 
 def _moments(name: str, value: Tensor | Moments, *, checked: bool = False) -> Moments:

@@ -40,8 +40,8 @@ def adversarial_metric(
     """Who wins if model 1 = (G₁, D₁) and model 2 = (G₂, D₂) swap discriminators (Im et al. 2016, section 4).
 
     Model 1 wins if r_samples < 1, model 2 if > 1; a tie unless r_test is 1 within a factor of 1 + tolerance. Logits on
-    one test set are (N,) each, d1_on_g2 those of D₁ on samples of G₂ (M,), d2_on_g1 of D₂ on those of G₁ (K,).
-    ValueError if no error is in a denominator.
+    one test set are (N,) each, d1_on_g2 those of D₁ on samples of G₂ (M,), and so on. ValueError for a denominator of
+    0.
     """
     checks.real("tolerance", tolerance, positive=True)
     checks.logits("d1_test", d1_test, "(N,)")
@@ -103,9 +103,7 @@ def play(
     if not discriminators:
         raise ValueError("fake: expected at least one game of a generator against a discriminator, got none")
     if twice := set(generators) & set(discriminators):
-        raise ValueError(
-            f"fake: {sorted(twice)} name a generator and a discriminator; tell these players apart"
-        )
+        raise ValueError(f"fake: {sorted(twice)} name a generator and a discriminator; tell them apart")
     if real is not None and (missing := [d for d in discriminators if d not in real]):
         raise ValueError(f"real: expected logits of every discriminator that plays, got none of {missing}")
     names = (*generators, *discriminators)
@@ -117,11 +115,8 @@ def play(
                 wrong.append(_wrong(checks.logits(f"real[{d!r}]", real[d], "(M,)"), is_real=True))
             outcomes = torch.cat(wrong)
             if batch is not None:
-                size, shortest = checks.whole("batch", batch), min(len(w) for w in wrong)
-                if shortest < size:
-                    raise ValueError(
-                        f"batch: expected at most {shortest} samples, as many as {g!r} against {d!r} has, got {size}"
-                    )
+                shortest, why = min(len(w) for w in wrong), f"the samples of {g!r} against {d!r}"
+                size = checks.whole("batch", batch, at_most=shortest, why=why)
                 parts = [w[: shortest // size * size].view(-1, size) for w in wrong]
                 outcomes = float64(torch.cat(parts, 1).mean(1) > 0.5)
             i, j = names.index(g), names.index(d)
@@ -246,9 +241,7 @@ def glicko2(
     checks.tensor("deviations", deviations, f"({len(opponents)},)")
     checks.tensor("scores", scores, f"({len(opponents)},)")
     if bool((scores < 0).any() or (scores > 1).any()):
-        raise ValueError(
-            f"scores: expected 0, ½, or 1, got {float(scores.min()):g} … {float(scores.max()):g}"
-        )
+        raise ValueError(f"scores: expected 0, ½, 1, got {float(scores.min()):g} … {float(scores.max()):g}")
     scale = 173.7178
     mu, phi = (rating - _CENTRE) / scale, deviation / scale
     mu_j, phi_j = (float64(opponents) - _CENTRE) / scale, float64(deviations) / scale

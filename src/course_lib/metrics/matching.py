@@ -28,8 +28,7 @@ class Matching(Result):
 
     pairs: Tensor = field(repr=False)  # (m, 2) int64: index of the real sample, index of the generated one
     costs: Tensor = field(repr=False)  # (m,) float64, rising
-    # u of reals and v of generated samples, (n,) each
-    potentials: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
+    potentials: tuple[Tensor, Tensor] | None = field(default=None, repr=False)  # u, v: (n,) each
     deficiency: float = 0.0  # share of the samples left without a partner: 0 for a perfect matching
 
 
@@ -39,23 +38,17 @@ def matching_score(
 ) -> Matching:
     """The mean cost of a cheapest perfect matching between two samples of equal size n.
 
-    The potentials prove the optimum: u_i + v_j <= c_ij, and mean(u) + mean(v) is the score (Egerváry 1931). The
-    interval is about the expected score at this n (after Efron & Stein 1981). MemoryError where there is no room for n²
-    costs.
+    The potentials prove it: u_i + v_j <= c_ij, and mean(u) + mean(v) is the score (Egerváry 1931). The interval is
+    about the expected score at this n (after Efron & Stein 1981). MemoryError where there is no room for n² costs.
     """
-    a, b = _pair(real, generated, extractor)
-    if len(a) != len(b):
-        raise ValueError(
-            f"generated: expected as many samples as real, {len(a):,}, got {len(b):,}: a perfect matching pairs each "
-            f"with one, and scores depend on n; pass the first {min(len(a), len(b)):,} of both"
-        )
+    a, b = _pair(real, generated, extractor, "a perfect matching pairs each with one, and scores depend on n")
     from course_lib.metrics import column_generation
 
     advice = "match fewer samples, or use sparse_matching_score, which keeps a few neighbours of each"
     checks.memory(f"a matching of {len(a):,} samples with as many", 16 * len(a) ** 2, advice)
     columns, u, v = column_generation.solve(cost_matrix(a, b, cost=cost).numpy())
     pairs = torch.stack([torch.arange(len(a)), torch.from_numpy(columns)], 1)
-    return _matching(a, b, pairs, cost, extractor, (torch.from_numpy(u), torch.from_numpy(v)))
+    return _matching(a, b, pairs, cost, extractor, torch.from_numpy(u), torch.from_numpy(v))
 
 
 @course_defaults()
@@ -73,13 +66,8 @@ def sparse_matching_score(
     The thesis, section 5.6. Generated samples keep the edges to their k nearest reals; with `both`, reals keep theirs,
     too. `deficiency` is the share left unmatched, and `value` speaks of matched pairs only. There is no interval.
     """
-    a, b = _pair(real, generated, extractor)
+    a, b = _pair(real, generated, extractor, "the deficiency of unequal samples would be that of their sizes")
     n = len(a)
-    if n != len(b):
-        raise ValueError(
-            f"generated: expected as many samples as real, {n:,}, got {len(b):,}: the deficiency of unequal samples "
-            f"would be that of their sizes; pass the first {min(n, len(b)):,} of both"
-        )
     checks.whole("k", k, at_most=n, why="the number of samples")
     near, _ = neighbours(b, a, k)
     edges = (near + n * torch.arange(n)[:, None]).reshape(-1)  # (n k,): generated·n + real
@@ -137,8 +125,7 @@ def real_baseline(
 def score_difference(first: Matching, second: Matching) -> Result:
     """First score minus second, of two generators that were matched with *the same real samples in the same order*.
 
-    What the reals contribute cancels, which makes the interval narrower. ValueError for sparse scores, another n or
-    kind.
+    What the reals contribute cancels. ValueError for sparse scores, another n, kind of score or extractor.
     """
     if first.potentials is None or second.potentials is None:
         raise ValueError("expected two scores of perfect matchings, got a sparse one, without potentials")
@@ -239,33 +226,32 @@ def _power(distance: Tensor, cost: str) -> Tensor:
     return distance if cost == "euclidean" else distance.square()
 
 
-def _pair(real: Tensor, generated: Tensor, extractor: str | None) -> tuple[Tensor, Tensor]:
-    """Both samples as rows on the CPU: pixels of images if there is no extractor, else features."""
+def _pair(real: Tensor, generated: Tensor, extractor: str | None, why: str) -> tuple[Tensor, Tensor]:
+    """Both samples, equally many, as rows on the CPU: pixels of images if there is no extractor, else features."""
     extractor_name(extractor)
     if extractor is None:
         checks.images("real", real, "(N, C, H, W)")
         sizes = ", ".join(str(s) for s in real.shape[1:])
         checks.images("generated", generated, f"(N, {sizes})")
-        return real.detach().flatten(1).cpu(), generated.detach().flatten(1).cpu()
-    checks.tensor("real", real, "(N, d)")
-    checks.tensor("generated", generated, f"(N, {real.shape[1]})")
-    return real.detach().cpu(), generated.detach().cpu()
+    else:
+        checks.tensor("real", real, "(N, d)")
+        checks.tensor("generated", generated, f"(N, {real.shape[1]})")
+    n, m = len(real), len(generated)
+    if n != m:
+        advice = f"{why}; pass the first {min(n, m):,} of both"
+        raise ValueError(f"generated: expected as many samples as real, {n:,}, got {m:,}: {advice}")
+    return real.detach().flatten(1).cpu(), generated.detach().flatten(1).cpu()
 
 
 def _matching(
-    real: Tensor,
-    generated: Tensor,
-    pairs: Tensor,
-    cost: str,
-    extractor: str | None,
-    potentials: tuple[Tensor, Tensor] | None = None,
+    a: Tensor, b: Tensor, pairs: Tensor, cost: str, extractor: str | None, *potentials: Tensor
 ) -> Matching:
     """The result, with the costs of its pairs computed once more from their differences."""
-    n, ci95 = len(real), math.nan
-    if potentials is not None and n > 1:
+    n, ci95 = len(a), math.nan
+    if potentials and n > 1:
         u, v = (potential.numpy() for potential in potentials)
         ci95 = Z95 * math.sqrt((u.var(ddof=1) + v.var(ddof=1)) / n)
-    costs = _power(pair_distances(real, generated, pairs[:, 0], pairs[:, 1]), cost)
+    costs = _power(pair_distances(a, b, pairs[:, 0], pairs[:, 1]), cost)
     costs, order = costs.sort(dim=0, stable=True)
     if float(costs[-1]) == 0:
         warnings.warn(
@@ -275,6 +261,9 @@ def _matching(
             stacklevel=4,
         )
     kind = "W₁" if cost == "euclidean" else "W₂²"
-    name = f"matching score {kind}" + ("" if potentials is not None else " on nearest neighbours")
-    value, found = float(costs.mean()), {"pairs": pairs[order], "costs": costs, "potentials": potentials}
+    name = f"matching score {kind}" + ("" if potentials else " on nearest neighbours")
+    value, found = (
+        float(costs.mean()),
+        {"pairs": pairs[order], "costs": costs, "potentials": potentials or None},
+    )
     return Matching(name, value, ci95, n, n, extractor, **found, deficiency=1 - len(costs) / n)

@@ -248,10 +248,8 @@ def classifier_two_sample(
     checks.choice("classifier", classifier, ("logistic", "neighbours"))
     n = len(real)
     if len(generated) != n or n < 10:
-        raise ValueError(
-            f"generated: expected as many samples as real, and at least 10, got {len(generated)} and {n}; "
-            "take the same number of each, x[:n]"
-        )
+        got = f"{len(generated)} and {n}; take the same number of each, x[:n]"
+        raise ValueError(f"generated: expected as many samples as real, and at least 10, got {got}")
     half = n // 2
     sets = [float64(x.detach())[torch.randperm(n, generator=generator)] for x in (real, generated)]
     train, test = (torch.cat([x[part] for x in sets]).numpy() for part in (slice(half), slice(half, None)))

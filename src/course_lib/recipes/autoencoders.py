@@ -61,7 +61,6 @@ def score_ae_cifar10(model: nn.Module, n: int = 500) -> dict[str, Score]:
 
 
 def _squared_error(model: nn.Module, x: Tensor) -> Tensor:
-    """Mean over each image's numbers of the squared error of its reconstruction: (N,)."""
     return (batched(model, x) - x).square().flatten(1).mean(1)
 
 

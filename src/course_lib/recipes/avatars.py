@@ -32,10 +32,7 @@ _TRAINING, _HELD_OUT = 0, 1  # seeds of two sequences of faces
 def train_avatar_classifier(
     rt: Runtime, quiet: bool = False, *, faces: int = 20_000, epochs: int = 8
 ) -> tuple[nn.Module, Facts]:
-    """`AvatarCNN` on 20,000 Open Peeps faces (seed 0) of 64 x 64, made a little worse at random (`imperfect`).
-
-    The loss is the sum of the attributes' cross-entropies; 8 epochs of `fit`.
-    """
+    """`AvatarCNN` on 20,000 Open Peeps faces (seed 0), made worse by `imperfect`: sum of cross-entropies, 8 epochs."""
     x, attributes = data.avatars(faces, 64, _TRAINING, progress=not quiet)
     names = {key: tuple(np.unique(attributes[key]).tolist()) for key in ATTRIBUTES}
     y = class_numbers(attributes, names)
@@ -55,10 +52,7 @@ def train_avatar_classifier(
 
 @course_defaults()
 def class_numbers(attributes: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]) -> Tensor:
-    """The table of `data.avatars` as labels (N, A) int64: column k holds the numbers of the k-th attribute in `names`.
-
-    ValueError: the table lacks an attribute, or has a class of it that `names` does not list.
-    """
+    """`attributes` as labels (N, A) int64, a column for each of `names`; ValueError for a column or class unknown."""
     columns = []
     for key, classes in names.items():
         if key not in attributes:

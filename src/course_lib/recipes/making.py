@@ -15,9 +15,12 @@ from torch import nn
 from course_lib import data, zoo
 from course_lib.cards import tolerance
 from course_lib.data.files import write_atomically
+from course_lib.recipes import autoencoders, avatars, digits, gans, vae, vq
 from course_lib.recipes.recipe import Recipe
-from course_lib.recipes.table import RECIPES
 from course_lib.training import Runtime, Snapshots
+
+RECIPES: dict[str, Recipe] = {**digits.RECIPES, **avatars.RECIPES, **autoencoders.RECIPES}
+RECIPES |= {**vae.RECIPES, **vq.RECIPES, **gans.RECIPES}
 
 
 def make(
@@ -26,9 +29,8 @@ def make(
     """Run the recipe of `name`, write both files of its checkpoint and their checksums; returns its card.
 
     With `resume` the run goes on from its snapshots in `training_folder`. `out` is a folder for all files instead of
-    the course's own; `settings` are the `Runtime`'s. Raises ValueError (no such recipe, nothing to resume, or another
-    run), PermissionError if the folder cannot be written, DataFileError if both snapshots are damaged,
-    TrainingDiverged.
+    the course's own; `settings` are the `Runtime`'s. ValueError: no such recipe, nothing to resume, or another run;
+    PermissionError: the folder cannot be written; DataFileError: both snapshots are damaged; TrainingDiverged.
     """
     recipe = find(name)
     data.require_writable(out or data.data_folder() / zoo.FOLDER, "the trained weights")

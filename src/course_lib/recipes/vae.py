@@ -15,6 +15,7 @@ from course_lib.recipes.recipe import Recipe, learn
 from course_lib.training import Runtime, fit
 from course_lib.vae import VAE, Terms, TwoLevelConfig, TwoLevelVAE, VAEConfig, binarize, elbo, iwae
 
+Loss = Callable[[Terms, float], Tensor]  # of the terms and the weight of the divergence
 DISCS = {"resolution": 32, "hidden": (256, 256), "latent": 8, "likelihood": "gaussian", "sigma": 0.3}
 
 
@@ -30,17 +31,16 @@ def train_vae_mnist(
     lr: float = 5e-3,
     **config: Any,
 ) -> tuple[nn.Module, Facts]:
-    """`VAE` on MNIST, binarised anew for every batch: maximises reconstruction · log p(x|z) - β · KL, for `epochs`.
+    """`VAE` of `config` on MNIST, binarised anew for every batch: maximises reconstruction · log p(x|z) - β · KL.
 
-    The divergence is phased in over the share `phase_in` of the training (Bowman et al. 2016); `config` is
-    `VAEConfig`'s.
+    The divergence is phased in over the share `phase_in` of the `epochs` (Bowman et al. 2016).
     """
     model = rt.place(VAE(VAEConfig(**config)))
 
     def loss(terms: Terms, weight: float) -> Tensor:
         return (weight * beta * terms.kl - reconstruction * terms.reconstruction).mean()
 
-    return model, _on_binary_mnist(rt, model, loss, epochs, weight_decay, phase_in, lr, quiet)
+    return model, _on_binary_mnist(rt, model, loss, epochs, phase_in, quiet, lr=lr, weight_decay=weight_decay)
 
 
 def train_two_level(rt: Runtime, quiet: bool = False, *, epochs: int) -> tuple[nn.Module, Facts]:
@@ -50,18 +50,11 @@ def train_two_level(rt: Runtime, quiet: bool = False, *, epochs: int) -> tuple[n
     def loss(terms: Terms, weight: float) -> Tensor:
         return (weight * terms.kl - terms.reconstruction).mean()
 
-    return model, _on_binary_mnist(rt, model, loss, epochs, 0.02, 0.1, 5e-3, quiet)
+    return model, _on_binary_mnist(rt, model, loss, epochs, 0.1, quiet, lr=5e-3, weight_decay=0.02)
 
 
 def _on_binary_mnist(
-    rt: Runtime,
-    model: nn.Module,
-    loss: Callable[[Terms, float], Tensor],
-    epochs: int,
-    weight_decay: float,
-    phase_in: float,
-    lr: float,
-    quiet: bool,
+    rt: Runtime, model: nn.Module, loss: Loss, epochs: int, phase_in: float, quiet: bool, **settings: float
 ) -> Facts:
     """Minimise ``loss(terms, weight)``; the divergence's weight rises from 0 to 1 in the share `phase_in` of images."""
     x, _ = data.mnist("train")
@@ -74,9 +67,9 @@ def _on_binary_mnist(
         weight = min(1.0, batches.images_seen / (phase_in * images)) if phase_in else 1.0
         return loss(terms, weight)
 
-    numbers = {"images": images, "batch": 100, "lr": lr, "weight_decay": weight_decay}
-    facts = fit(rt, model, batches, step, **numbers, what=type(model).__name__, quiet=quiet)
-    return {"data": "MNIST train, dynamically binarised", "weight_decay": weight_decay, **facts}
+    what = type(model).__name__
+    facts = fit(rt, model, batches, step, images=images, batch=100, what=what, quiet=quiet, **settings)
+    return {"data": "MNIST train, dynamically binarised", "weight_decay": settings["weight_decay"], **facts}
 
 
 def score_bound(model: nn.Module, n: int = 10_000) -> dict[str, Score]:

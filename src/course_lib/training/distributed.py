@@ -71,8 +71,7 @@ def own_rows(x: Tensor) -> Tensor:
     rank, processes = world()
     if len(x) % processes:
         raise ValueError(
-            f"batch: expected a multiple of {processes}, the number of processes, got {len(x)}; "
-            "start another number of them"
+            f"batch: expected a multiple of the {processes} processes, got {len(x)}; start others"
         )
     n = len(x) // processes
     return x[rank * n : (rank + 1) * n]
@@ -86,10 +85,8 @@ def others_needed() -> Iterator[None]:
     except RuntimeError as error:
         if world()[1] == 1 or not re.search("gloo|nccl|connection|peer|collective", str(error), re.I):
             raise
-        raise OthersEnded(
-            "another process of this training has ended, see its message; go on with --resume "
-            f"({str(error).splitlines()[0]})"
-        ) from error
+        told = f"another process of this training has ended, see its message ({str(error).splitlines()[0]})"
+        raise OthersEnded(f"{told}; go on with --resume") from error
 
 
 def averaged(values: Tensor) -> Tensor:

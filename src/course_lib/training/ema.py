@@ -1,7 +1,4 @@
-"""The exponential moving average of a network's weights: what adversarial models are sampled with.
-
-Yazıcı et al. 2019; Karras et al. 2018.
-"""
+"""The exponential moving average of weights, for sampling from GANs (Yazıcı et al. 2019; Karras et al. 2018)."""
 
 import contextlib
 import copy
@@ -13,15 +10,13 @@ from torch import nn
 
 from course_lib import checks
 
-RISE = 0.05  # the half-life is at most this share of the images seen so far (Karras et al. 2020), else the first,
-# random weights would be in the average for long
+RISE = 0.05  # the half-life is at most this share of the images seen so far (Karras et al. 2020)
 
 
 class EMA:
     """The average of a model's weights, in which a weight counts half as much after every `half_life` > 0 images.
 
-    `average` is a copy of the model with them, in eval mode, without gradients; buffers are copied, being averages
-    already.
+    `average` is a copy of the model with them, in eval mode, without gradients; buffers are copied as they are.
     """
 
     def __init__(self, model: nn.Module, half_life: float) -> None:

@@ -32,32 +32,26 @@ def fit(
 ) -> Facts:
     """Minimise ``loss(minibatch)`` over the parameters of `model` until `images` images were seen.
 
-    By AdamW with the one-cycle policy of Smith & Topin 2018 (PyTorch's `OneCycleLR`). If the runtime keeps snapshots,
-    the loop can be resumed bit for bit, on the same kind of processor with as many threads; for that, `loss` may draw
-    only from generators of ``rt.generator``, of modules of `model`, and torch's own, and remember nothing between
-    calls.
+    By AdamW with the one-cycle policy of Smith & Topin 2018 (PyTorch's `OneCycleLR`); returns what a card says about
+    it. If the runtime keeps snapshots, the loop can be resumed bit for bit, on the same kind of processor with as many
+    threads; for that, `loss` may draw only from generators of ``rt.generator``, of modules of `model`, and torch's own,
+    and remember nothing between calls.
 
     Args:
         rt: has the device, the generators, the precision and the snapshots.
         model: in training mode afterwards too; its parameters change in place.
         batches: an endless iterator over minibatches of `batch` images, usually a `data.Stream`.
         loss: scalar of one of the minibatches.
-        images: how many images to see; steps are ``images // batch``.
+        images: how many to see; steps are ``images // batch``.
         batch: images per minibatch.
         lr: the largest learning rate, reached after the share `warm` of all steps.
-        what: name on the progress bar.
+        what: name on the progress bar, of which there is none if `quiet`.
         warm: share of the steps in which the learning rate rises.
         clip: largest norm of the gradient, or None to leave it.
         weight_decay: of AdamW.
-        quiet: no progress bar.
 
-    Returns:
-        What a card says about the training: images seen, batch, learning rate.
-
-    Raises:
-        TypeError, ValueError: a number out of range, minibatches of another size, images that are not in [-1, 1], a
-            model without anything to learn; as `Guard` too.
-        TrainingDiverged: the loss or the gradient's norm became NaN or infinite.
+    Raises TypeError or ValueError for a number out of range, minibatches of another size or range, or a model without
+    anything to learn; TrainingDiverged if the loss or the gradient's norm is NaN or infinite; as `Guard` too.
     """
     steps = checks.whole("images", images, at_least=checks.whole("batch", batch)) // batch
     checks.real("lr", lr, positive=True)
@@ -104,10 +98,8 @@ def learnable(name: str, model: nn.Module) -> list[nn.Parameter]:
     """The weights of `model` that can be trained; ValueError if there are none, as in one of the zoo's."""
     found = [weight for weight in model.parameters() if weight.requires_grad]
     if not found:
-        raise ValueError(
-            f"{name}: expected weights to train, got a model whose weights are all frozen, as zoo.load gives them; "
-            "call its requires_grad_(True) first"
-        )
+        got = "a model whose weights are all frozen, as zoo.load gives them; call its requires_grad_(True) first"
+        raise ValueError(f"{name}: expected weights to train, got {got}")
     return found
 
 
@@ -116,17 +108,14 @@ def minibatch(
 ) -> tuple[Tensor, ...]:
     """The next minibatch as a tuple, (x,) or (x, y, …), if it is one; the first one's pixels are looked at as well.
 
-    `binary` says that pixels may also be 0 or 1. TypeError or ValueError for no tensors, another number of images,
-    another dtype than the weights', values outside [-1, 1], or an iterator at its end; warns of
-    checks.ImageRangeWarning.
+    They lie in [-1, 1], or are 0 or 1 if `binary`. TypeError or ValueError for anything else than tensors of so many
+    images of the weights' `dtype`, or an iterator at its end; warns of checks.ImageRangeWarning.
     """
     try:
         drawn = next(batches)
     except StopIteration:
-        raise ValueError(
-            f"batches: expected an endless iterator, got one that ended after {images_seen:,} images; "
-            "use data.Stream(x, batch=...)"
-        ) from None
+        got = f"one that ended after {images_seen:,} images; use data.Stream(x, batch=...)"
+        raise ValueError(f"batches: expected an endless iterator, got {got}") from None
     except TypeError:
         raise TypeError(
             f"batches: expected an iterator over minibatches, such as data.Stream, got {type(batches).__name__}"
@@ -139,9 +128,9 @@ def minibatch(
         raise ValueError(f"batches: expected minibatches of {batch} images, got one of {len(x)}")
     if images_seen == 0 and x.dim() == 4:
         if x.dtype != dtype:
+            advice = f"data.from_uint8 makes them of bytes, .to({dtype}) of other numbers"
             raise TypeError(
-                f"batches: expected images of {dtype}, as the weights are, got {x.dtype}; data.from_uint8 makes them "
-                f"of bytes, .to({dtype}) of other numbers"
+                f"batches: expected images of {dtype}, as the weights are, got {x.dtype}; {advice}"
             )
         if not (binary and bool(((x == 0) | (x == 1)).all())):
             checks.images("batches", x)

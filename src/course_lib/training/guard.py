@@ -111,7 +111,6 @@ class Guard:
             self._before = None
 
     def _check(self) -> None:
-        """Look at the watched numbers of all steps since the last look."""
         recent, self._recent = self._recent, []
         if not recent or not recent[0][1]:
             return

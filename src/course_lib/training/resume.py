@@ -36,10 +36,7 @@ class Snapshot:
         self.path = Path(path)
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Put `state` in place of what the file holds, whole or not at all, in a folder made when needed.
-
-        Raises TypeError, which says where, for anything else than the class keeps; OSError if it cannot be written.
-        """
+        """Put `state` in place of what the file holds, whole or not at all; TypeError or OSError says why it is not."""
         if not isinstance(state, Mapping):
             raise TypeError(f"state: expected a dict, got {type(state).__name__}")
         tensors: dict[str, Tensor] = {}
@@ -60,10 +57,9 @@ class Snapshot:
         except (safetensors.SafetensorError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataFileError(f"{path} is truncated or no safetensors file ({reason}); {advice}") from error
-        if metadata.get("format") != _FORMAT:
+        if (kind := metadata.get("format", "none")) != _FORMAT:
             raise DataFileError(
-                f"{path} is no training snapshot: expected the format {_FORMAT!r}, "
-                f"found {metadata.get('format', 'none')!r}; {advice}"
+                f"{path} is no training snapshot: its format is {kind!r}, not {_FORMAT!r}; {advice}"
             )
         expected, found = metadata.get("sha256"), _digest(metadata.get("state", ""), tensors)
         if expected != found:
@@ -138,9 +134,9 @@ class Snapshots:
         self._loops += 1
         two = LastTwo(self.folder / str(self._loops))
         if two.exist() and not self.resume:
+            advice = "keep snapshots in a folder of their own"
             raise ValueError(
-                f"{two.path}: expected none, or a training snapshot of this course, found another file; keep snapshots "
-                "in a folder of their own"
+                f"{two.path}: expected none, or a training snapshot, found another file; {advice}"
             )
         return two
 
@@ -227,10 +223,8 @@ def _encode(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         return {kind: [_encode(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]}
     if type(value) in _SCALARS:
         return value
-    raise TypeError(
-        f"state{path}: expected a tensor, number, string, True, False, None, or a dict, list or tuple of them, "
-        f"got {type(value).__name__}"
-    )
+    wanted = "a tensor, number, string, True, False, None, or a dict, list or tuple of them"
+    raise TypeError(f"state{path}: expected {wanted}, got {type(value).__name__}")
 
 
 def _decode(node: Any, tensors: Mapping[str, Tensor]) -> Any:

@@ -1,7 +1,4 @@
-"""Runtime, not framework: where, how fast and how long a notebook or a training computes.
-
-Random numbers are drawn on the CPU unless asked otherwise, so that a seed gives the same ones on every device.
-"""
+"""Runtime, not framework: where, how fast and how long a notebook or a training computes."""
 
 from __future__ import annotations
 
@@ -215,9 +212,8 @@ def _seed(given: int | None) -> int:
         return checks.whole("seed", given, at_least=0, at_most=LARGEST_SEED)
     named = os.environ.get("COURSE_SEED") or "0"
     if not named.isdecimal() or int(named) > LARGEST_SEED:
-        raise ValueError(
-            f"COURSE_SEED: expected a whole number from 0 to {LARGEST_SEED}, got {named!r}; unset it"
-        )
+        wanted = f"a whole number from 0 to {LARGEST_SEED}"
+        raise ValueError(f"COURSE_SEED: expected {wanted}, got {named!r}; unset it")
     return int(named)
 
 
@@ -229,8 +225,6 @@ def _device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device: expected one that this machine has, got {name!r} ({str(error).splitlines()[0]}); "
-            "leave it out to have one chosen"
-        ) from error
+        got = f"{name!r} ({str(error).splitlines()[0]}); leave it out to have one chosen"
+        raise ValueError(f"device: expected one that this machine has, got {got}") from error
     return device

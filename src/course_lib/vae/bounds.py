@@ -1,7 +1,4 @@
-"""Bounds on log p(x): the ELBO, the importance-weighted bound, and what tells whether the latents are used.
-
-IWAE: Burda, Grosse & Salakhutdinov 2016, Eq. (8); active units: their section 5.3.
-"""
+"""Bounds on log p(x), the ELBO and the importance-weighted one (Burda et al. 2016), and which latents are used."""
 
 import math
 from typing import Protocol

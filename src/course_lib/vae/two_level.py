@@ -89,9 +89,7 @@ class TwoLevelVAE(nn.Module):
         checks.generator("generator", generator)
         if top is None:
             top = torch.randn(n, self.cfg.top_latent, generator=generator)
-        elif tuple(top.shape) != (n, self.cfg.top_latent):
-            raise ValueError(f"top: expected shape ({n}, {self.cfg.top_latent}), got {tuple(top.shape)}")
-        top = top.to(device_of(self))
+        top = checks.of_shape("top", top, f"({n}, {self.cfg.top_latent})").to(device_of(self))
         with evaluating(self):
             mean, log_var = self.prior(top).chunk(2, 1)
             z1 = sample_normal(mean, log_var, generator)

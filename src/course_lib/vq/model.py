@@ -77,9 +77,7 @@ class VQVAE(nn.Module):
 
     def decode(self, tokens: Tensor) -> Tensor:
         """Images (N, C, R, R) in [-1, 1] of tokens (N, R/4, R/4)."""
-        rows, columns = self.grid
-        if tuple(tokens.shape[1:]) != (rows, columns):
-            raise ValueError(f"tokens: expected shape (N, {rows}, {columns}), got {tuple(tokens.shape)}")
+        checks.of_shape("tokens", tokens, "(N, {}, {})".format(*self.grid))
         return self._decode(self.quantizer.lookup(tokens))
 
     def forward(self, x: Tensor) -> Tensor:

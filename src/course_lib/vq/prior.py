@@ -107,8 +107,5 @@ class TokenPrior(nn.Module):
         return torch.stack(drawn, 1).unflatten(1, (self.cfg.rows, self.cfg.columns))
 
     def _flat(self, tokens: Tensor) -> Tensor:
-        rows, columns = self.cfg.rows, self.cfg.columns
         checks.labels("tokens", tokens.flatten(), tokens.numel(), classes=self.cfg.codes)
-        if tuple(tokens.shape[1:]) != (rows, columns):
-            raise ValueError(f"tokens: expected shape (N, {rows}, {columns}), got {tuple(tokens.shape)}")
-        return tokens.flatten(1)
+        return checks.of_shape("tokens", tokens, f"(N, {self.cfg.rows}, {self.cfg.columns})").flatten(1)

@@ -24,11 +24,10 @@ class Quantized(NamedTuple):
 
 
 class VectorQuantizer(nn.Module):
-    """A codebook of `codes` (K) vectors of `dimensions` (d) numbers each.
+    """A codebook of `codes` (K) vectors of `dimensions` (d) numbers, the first ones drawn by `generator`, on the CPU.
 
     Codes are moving averages with `decay`, or, if None, learnt by the codebook loss. In training, a code used less than
-    `revive_below` times per batch is moved onto a vector of it. The `generator`, on the CPU, draws these and the first
-    codes.
+    `revive_below` times per batch is moved onto a vector of it.
     """
 
     def __init__(
@@ -59,9 +58,7 @@ class VectorQuantizer(nn.Module):
 
     def nearest(self, z_e: Tensor) -> Tensor:
         """Tokens (N, H, W): the code with the smallest Euclidean distance to each vector of z_e (N, d, H, W)."""
-        d = self.codebook.shape[1]
-        if z_e.dim() != 4 or z_e.shape[1] != d:
-            raise ValueError(f"z_e: expected shape (N, {d}, H, W), got {tuple(z_e.shape)}")
+        checks.of_shape("z_e", z_e, f"(N, {self.codebook.shape[1]}, H, W)")
         rows = z_e.permute(0, 2, 3, 1)  # (N, H, W, d)
         # ‖z‖² is the same for all codes, so it is left out: ‖e‖² - 2 z·e decides
         scores = self.codebook.square().sum(1) - 2 * rows @ self.codebook.T  # (N, H, W, K)

@@ -54,9 +54,8 @@ def assemble(card: Mapping[str, Any], content: bytes) -> nn.Module:
     weights = safetensors.torch.load(content)
     weights = {key: w.float() if w.is_floating_point() else w for key, w in weights.items()}
     if unequal := differences(_shapes(model.state_dict()), _shapes(weights)):
-        raise ValueError(
-            f"checkpoint {name!r}: its weights do not fit the architecture in {name}.json: {unequal}; {anew}"
-        )
+        where = f"the architecture in {name}.json"
+        raise ValueError(f"checkpoint {name!r}: its weights do not fit {where}: {unequal}; {anew}")
     model.load_state_dict(weights)
     return model.eval().requires_grad_(False)
 

@@ -18,10 +18,7 @@ ARCHITECTURES = {  # class -> its module, and the class of its config there
 
 
 def build(architecture: str, config: dict[str, Any]) -> nn.Module:
-    """An untrained model of this architecture and config, whose lists (JSON has no tuples) become tuples.
-
-    ValueError: an architecture that is not in the table; TypeError too for a config that it does not know.
-    """
+    """An untrained model of this architecture and config (JSON's lists become tuples); else ValueError or TypeError."""
     if architecture not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
         raise ValueError(f"architecture: expected one of {known}, got {architecture!r}")
