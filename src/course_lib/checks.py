@@ -33,10 +33,8 @@ def tensor(name: str, value: Any, shape: str | None = None, *, dtype: str = "flo
     if value.numel() == 0:
         raise ValueError(f"{name}: expected at least one element, got an empty tensor of shape {got}")
     if dtype == "float" and not bool(torch.isfinite(value).all()):
-        bad, advice = int((~torch.isfinite(value)).sum()), "find where they arise before using them"
-        raise ValueError(
-            f"{name}: expected finite numbers, got {bad} NaN or infinite of {value.numel()}; {advice}"
-        )
+        got = f"{int((~torch.isfinite(value)).sum())} NaN or infinite of {value.numel()}"
+        raise ValueError(f"{name}: expected finite numbers, got {got}; find where they arise first")
     return value
 
 
@@ -49,10 +47,8 @@ def images(name: str, value: Any, shape: str | None = "(N, C, H, W)", *, shown: 
     x = tensor(name, value, shape)
     low, high = _range(x)
     if low < -1 - 1e-4 or high > 1 + 1e-4:
-        advice = "map [0, 1] by 2*x - 1 and [0, 255] by x/127.5 - 1"
-        raise ValueError(
-            f"{name}: expected images in [-1, 1], got values from {low:.3g} to {high:.3g}; {advice}"
-        )
+        got = f"values from {low:.3g} to {high:.3g}; map [0, 1] by 2*x - 1 and [0, 255] by x/127.5 - 1"
+        raise ValueError(f"{name}: expected images in [-1, 1], got {got}")
     if not shown:
         _suspect(name, low, high)
     return x

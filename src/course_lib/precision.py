@@ -1,4 +1,4 @@
-"""Where double precision is computed, on the CPU and nowhere else: Apple's GPUs have none. And what is the default."""
+"""Double precision, computed on the CPU alone, for some GPUs have none, and what precision is the default."""
 
 import contextlib
 from collections.abc import Iterator

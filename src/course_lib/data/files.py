@@ -109,8 +109,7 @@ def read_verified(relative_path: str) -> bytes:
 def read_packaged(package: str, file: str, sha256: str, missing: str) -> bytes:
     """The bytes of a `file` of an installed package, "NAME==VERSION", none of whose code is run.
 
-    ImportError, which says `missing`, if it is not installed; DataFileError if the file has another sha256 or is
-    absent.
+    ImportError, which says `missing`, if it is not installed; DataFileError if the file's sha256 is another one.
     """
     spec = importlib.util.find_spec(package.split("==")[0].replace("-", "_"))
     if spec is None or spec.origin is None:

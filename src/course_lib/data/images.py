@@ -15,9 +15,8 @@ def from_uint8(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
     if not isinstance(pixels, (np.ndarray, torch.Tensor)):
         raise TypeError(f"pixels must be a uint8 array or tensor; received {type(pixels).__name__}")
     if pixels.dtype not in (np.dtype(np.uint8), torch.uint8):
-        raise TypeError(
-            f"pixels must be uint8 (0..255); received {pixels.dtype}; floats in [-1, 1] are images"
-        )
+        advice = "floats in [-1, 1] need no conversion"
+        raise TypeError(f"pixels must be uint8 (0..255); received {pixels.dtype}; {advice}")
     shape = tuple(pixels.shape)
     if len(shape) == 3 and shape[2] in (1, 3):
         advice = "one colour picture as it seems: pass pixels[None]"

@@ -46,7 +46,9 @@ def parse_idx(raw: bytes) -> np.ndarray:
         raise TypeError(f"raw must be bytes; received {type(raw).__name__}")
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or raw[3] == 0:
         received = raw[:4].hex(" ") or "nothing"
-        raise ValueError(f"an IDX file starts with 00 00 08 and a number of dimensions; received {received}")
+        raise ValueError(
+            f"an IDX file starts with 00 00 08 and a number of dimensions >= 1; received {received}"
+        )
     n_dims = raw[3]
     header = 4 + 4 * n_dims
     if len(raw) < header:

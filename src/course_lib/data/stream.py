@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from course_lib.checks import flag, whole
-from course_lib.checks import generator as checked_generator
 
 
 class Stream:
@@ -39,8 +38,9 @@ class Stream:
         for number, tensor in enumerate(tensors):
             _check_tensor(f"tensor {number}", tensor, len(x) if number else None)
         self.drop_last = flag("drop_last", drop_last)
-        if generator is not None:
-            checked_generator("generator", generator)
+        if not isinstance(generator, torch.Generator | None):
+            kind = type(generator).__name__
+            raise TypeError(f"generator must be a torch.Generator or None; received {kind}")
         self.batch = whole("batch", batch, at_most=len(x))
         target = x.device if device is None else torch.device(device)
         self.tensors = tuple(tensor.to(target) for tensor in tensors)

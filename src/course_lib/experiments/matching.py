@@ -76,9 +76,7 @@ def scores_by_size(
         for repeat in range(times):
             g = torch.Generator().manual_seed(1000 * i + repeat)
             x = draw(real, n, g)
-            found = {
-                name: metrics.matching_score(x, make(n, g), extractor=None) for name, make in made.items()
-            }
+            found = {key: metrics.matching_score(x, make(n, g), extractor=None) for key, make in made.items()}
             for name, score in found.items():
                 if not repeat:
                     scores[name].append([])

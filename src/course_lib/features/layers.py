@@ -60,11 +60,9 @@ class Chain:
         x = checks.tensor("x", x, "(N, 3, H, W)")
         if float(x.detach().abs().max()) > 10:
             checks.images("x", x.detach())  # raises, and says how to map [0, 255]
-        least, (h, w) = self.smallest, x.shape[2:]
-        if min(h, w) < least:
-            raise ValueError(
-                f"x: expected images of at least {least} x {least} pixels, got {h} x {w}; resize them"
-            )
+        if min(x.shape[2:]) < self.smallest:
+            wanted, got = f"{self.smallest} x {self.smallest}", f"{x.shape[2]} x {x.shape[3]}"
+            raise ValueError(f"x: expected images of at least {wanted} pixels, got {got}; resize them first")
         h = self.normalise(x.to(self.device, torch.float32))
         maps = {}
         for name, module in self.modules.items():

@@ -43,10 +43,7 @@ def maximum_matching(edges: ArrayLike) -> NDArray[np.int64]:
 
 
 def vertex_cover(edges: ArrayLike, matching: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """König's (1931) smallest vertex cover, which proves a matching (n,) largest: rows (n,) and columns (m,).
-
-    ValueError if the matching can be augmented.
-    """
+    """König's (1931) vertex cover, rows (n,) and columns (m,): proves a matching (n,) largest, else ValueError."""
     allowed = _booleans("edges", edges)
     matched = np.asarray(matching)
     if matched.shape != (len(allowed),):

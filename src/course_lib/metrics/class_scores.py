@@ -29,8 +29,9 @@ def inception_score(
         divergences = _divergences(p, p.mean(0))
         return _exponential("Inception score", divergences.mean(), divergences, None, extractor)
     if not isinstance(generator, torch.Generator):
+        why = "as splits of an ordered set mislead"
         raise TypeError(
-            f"generator: expected a torch.Generator to shuffle with first; received {generator!r}"
+            f"generator: expected a torch.Generator to shuffle with, {why}; received {generator!r}"
         )
     p = p[torch.randperm(n, generator=generator)]
     bounds = [i * n // splits for i in range(splits + 1)]
@@ -58,7 +59,9 @@ def modified_inception_score(
             inner.append(_mean_divergence_to_others(q))
             outer.append(_mean_divergence_from_others(q))
     if not inner:
-        raise ValueError(f"labels: expected a class of at least two samples, got {n} samples of {n} classes")
+        raise ValueError(
+            f"labels: expected a class with at least two samples, got {n}, each of its own class"
+        )
     # Influence of a sample: as x_i, and as x_j of its class, where it replaces the class's mean.
     influence = torch.cat([a + b - a.mean() for a, b in zip(inner, outer, strict=True)])
     return _exponential("m-IS", torch.cat(inner).mean(), influence, None, extractor)

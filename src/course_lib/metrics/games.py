@@ -40,8 +40,7 @@ def adversarial_metric(
     """Who wins if model 1 = (G₁, D₁) and model 2 = (G₂, D₂) swap discriminators (Im et al. 2016, section 4).
 
     Model 1 wins if r_samples < 1, model 2 if > 1; a tie unless r_test is 1 within a factor of 1 + tolerance. Logits on
-    one test set are (N,) each, d1_on_g2 those of D₁ on samples of G₂ (M,), and so on. ValueError for a denominator of
-    0.
+    one test set are (N,) each, d1_on_g2 those of D₁ on samples of G₂ (M,). ValueError if no error is in a denominator.
     """
     checks.real("tolerance", tolerance, positive=True)
     checks.logits("d1_test", d1_test, "(N,)")
@@ -67,7 +66,8 @@ class Games:
     def __post_init__(self) -> None:
         wins = checks.tensor("wins", self.wins, "(P, P)")
         if len(set(self.names)) != len(self.names) or len(self.names) != len(wins):
-            raise ValueError(f"names: expected {len(wins)} different ones, got {list(self.names)}")
+            wanted = f"one of its own for each of {len(wins)} players"
+            raise ValueError(f"names: expected {wanted}, got {list(self.names)}")
         if bool((wins < 0).any()):
             raise ValueError(f"wins: expected counts >= 0, got {float(wins.min()):g}")
         if bool((wins.diagonal() != 0).any()):
@@ -115,8 +115,10 @@ def play(
                 wrong.append(_wrong(checks.logits(f"real[{d!r}]", real[d], "(M,)"), is_real=True))
             outcomes = torch.cat(wrong)
             if batch is not None:
-                shortest, why = min(len(w) for w in wrong), f"the samples of {g!r} against {d!r}"
-                size = checks.whole("batch", batch, at_most=shortest, why=why)
+                size, shortest = checks.whole("batch", batch), min(len(w) for w in wrong)
+                if shortest < size:
+                    got = f"as many as {g!r} against {d!r} has, got {size}"
+                    raise ValueError(f"batch: expected at most {shortest} samples, {got}")
                 parts = [w[: shortest // size * size].view(-1, size) for w in wrong]
                 outcomes = float64(torch.cat(parts, 1).mean(1) > 0.5)
             i, j = names.index(g), names.index(d)
@@ -241,7 +243,7 @@ def glicko2(
     checks.tensor("deviations", deviations, f"({len(opponents)},)")
     checks.tensor("scores", scores, f"({len(opponents)},)")
     if bool((scores < 0).any() or (scores > 1).any()):
-        raise ValueError(f"scores: expected 0, ½, 1, got {float(scores.min()):g} … {float(scores.max()):g}")
+        raise ValueError(f"scores: expected 0, ½ or 1, got {float(scores.min()):g} … {float(scores.max()):g}")
     scale = 173.7178
     mu, phi = (rating - _CENTRE) / scale, deviation / scale
     mu_j, phi_j = (float64(opponents) - _CENTRE) / scale, float64(deviations) / scale
@@ -298,7 +300,7 @@ def _totals(games: Games) -> Tensor:
     totals = games.wins + games.wins.T
     idle = [name for name, n in zip(games.names, totals.sum(1).tolist(), strict=True) if n == 0]
     if idle:
-        raise ValueError(f"games: expected all players to have played, got no game of {idle}; leave them out")
+        raise ValueError(f"games: expected every player to have played, got no game of {idle}; omit them")
     return totals
 
 

@@ -262,8 +262,6 @@ def _matching(
         )
     kind = "W₁" if cost == "euclidean" else "W₂²"
     name = f"matching score {kind}" + ("" if potentials else " on nearest neighbours")
-    value, found = (
-        float(costs.mean()),
-        {"pairs": pairs[order], "costs": costs, "potentials": potentials or None},
-    )
-    return Matching(name, value, ci95, n, n, extractor, **found, deficiency=1 - len(costs) / n)
+    found = {"pairs": pairs[order], "costs": costs, "potentials": potentials or None}
+    deficiency = 1 - len(costs) / n
+    return Matching(name, float(costs.mean()), ci95, n, n, extractor, **found, deficiency=deficiency)

@@ -33,9 +33,9 @@ def fit(
     """Minimise ``loss(minibatch)`` over the parameters of `model` until `images` images were seen.
 
     By AdamW with the one-cycle policy of Smith & Topin 2018 (PyTorch's `OneCycleLR`); returns what a card says about
-    it. If the runtime keeps snapshots, the loop can be resumed bit for bit, on the same kind of processor with as many
-    threads; for that, `loss` may draw only from generators of ``rt.generator``, of modules of `model`, and torch's own,
-    and remember nothing between calls.
+    it. With snapshots the loop can be resumed bit for bit, on the same kind of processor with as many threads; for
+    that, `loss` may draw only from generators of ``rt.generator``, of modules of `model`, and torch's own, and
+    remembers nothing.
 
     Args:
         rt: has the device, the generators, the precision and the snapshots.
@@ -128,10 +128,8 @@ def minibatch(
         raise ValueError(f"batches: expected minibatches of {batch} images, got one of {len(x)}")
     if images_seen == 0 and x.dim() == 4:
         if x.dtype != dtype:
-            advice = f"data.from_uint8 makes them of bytes, .to({dtype}) of other numbers"
-            raise TypeError(
-                f"batches: expected images of {dtype}, as the weights are, got {x.dtype}; {advice}"
-            )
+            got = f"{x.dtype}; data.from_uint8 makes them of bytes, .to({dtype}) of other numbers"
+            raise TypeError(f"batches: expected images of {dtype}, as the weights are, got {got}")
         if not (binary and bool(((x == 0) | (x == 1)).all())):
             checks.images("batches", x)
     return tuple(own_rows(part) for part in parts)

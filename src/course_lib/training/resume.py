@@ -58,9 +58,8 @@ class Snapshot:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataFileError(f"{path} is truncated or no safetensors file ({reason}); {advice}") from error
         if (kind := metadata.get("format", "none")) != _FORMAT:
-            raise DataFileError(
-                f"{path} is no training snapshot: its format is {kind!r}, not {_FORMAT!r}; {advice}"
-            )
+            formats = f"expected the format {_FORMAT!r}, found {kind!r}"
+            raise DataFileError(f"{path} is no training snapshot: {formats}; {advice}")
         expected, found = metadata.get("sha256"), _digest(metadata.get("state", ""), tensors)
         if expected != found:
             raise DataFileError(f"{path} is altered: expected sha256 {expected}, found {found}; {advice}")
@@ -134,10 +133,8 @@ class Snapshots:
         self._loops += 1
         two = LastTwo(self.folder / str(self._loops))
         if two.exist() and not self.resume:
-            advice = "keep snapshots in a folder of their own"
-            raise ValueError(
-                f"{two.path}: expected none, or a training snapshot, found another file; {advice}"
-            )
+            found = "found another file; keep snapshots in a folder of their own"
+            raise ValueError(f"{two.path}: expected none, or a training snapshot of this course, {found}")
         return two
 
     def part(self, name: str, work: Callable[[], Any]) -> Any:

@@ -77,7 +77,7 @@ class VQVAE(nn.Module):
 
     def decode(self, tokens: Tensor) -> Tensor:
         """Images (N, C, R, R) in [-1, 1] of tokens (N, R/4, R/4)."""
-        checks.of_shape("tokens", tokens, "(N, {}, {})".format(*self.grid))
+        checks.of_shape("tokens", tokens, f"(N, {self.grid[0]}, {self.grid[1]})")
         return self._decode(self.quantizer.lookup(tokens))
 
     def forward(self, x: Tensor) -> Tensor:
