@@ -88,7 +88,7 @@ def labels(name: str, value: Any, n: int, classes: int) -> Tensor:
 
 
 def whole(name: str, value: object, *, at_least: int = 1, at_most: int | None = None, why: str = "") -> int:
-    """`value` as an int from `at_least` to `at_most` (`why` there); TypeError for True or 3.0, ValueError beyond."""
+    """`value` as an int in [at_least, at_most] (`why` so far); TypeError for True or 3.0, ValueError out of range."""
     wanted = f"a whole number >= {at_least}" + ("" if at_most is None else f" and <= {at_most}")
     wanted += f" ({why})" if why else ""
     number = int(_kind(name, value, numbers.Integral, wanted))

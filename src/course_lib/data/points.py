@@ -17,7 +17,7 @@ from course_lib.precision import course_defaults
 def ring(
     n: int, *, modes: int = 8, radius: float = 2.0, std: float = 0.02, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draws from an equal mixture of `modes` isotropic Gaussians on a circle about the origin; `ring_centres`."""
+    """Draws from an equal mixture of `modes` Gaussians on a circle about the origin, numbered as in `ring_centres`."""
     return _mixture(n, ring_centres(modes=modes, radius=radius), std, seed)
 
 
@@ -25,7 +25,7 @@ def ring(
 def grid(
     n: int, *, side: int = 5, spacing: float = 2.0, std: float = 0.05, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draws from an equal mixture of side x side Gaussians, `spacing` apart, about the origin; `grid_centres`."""
+    """Draws from an equal mixture of side x side Gaussians, `spacing` apart, numbered as in `grid_centres`."""
     return _mixture(n, grid_centres(side=side, spacing=spacing), std, seed)
 
 

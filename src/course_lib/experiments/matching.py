@@ -66,8 +66,7 @@ def scores_by_size(
 ) -> dict[str, Any]:
     """Scores of each source against n of `real` drawn at random, the same for all sources, for each n in `sizes`.
 
-    By source and size a list of `repeats`: ``scores`` and ``ci95``; ``above``: the first minus TEST's, and its
-    interval.
+    By source and size a list of `repeats`: ``scores`` and ``ci95``; ``above``: the first minus TEST's, with its ci95.
     """
     scores: dict[str, list[list[float]]] = {name: [] for name in made}
     errors: dict[str, list[list[float]]] = {name: [] for name in made}

@@ -58,9 +58,7 @@ def lpips(net: str = "alex", device: str | torch.device = "cpu") -> PerceptualDi
     Raises ImportError without the package lpips, DataFileError if it is altered, DownloadError offline.
     """
     names = _LPIPS_LAYERS[checks.choice("net", net, _LPIPS_LAYERS)]
-    missing = (
-        "LPIPS's learnt weights are in a package that is not installed; install it with: pip install lpips. "
-    )
+    missing = "LPIPS's learnt weights are in a package that is not installed: pip install lpips. "
     missing += "Without it, course_lib.features.perceptual() measures a similar distance, uncalibrated"
     content = read_packaged("lpips==0.1.4", f"weights/v0.1/{net}.pth", _LPIPS_SHA256[net], missing)
     theirs = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
