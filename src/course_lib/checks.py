@@ -111,7 +111,7 @@ def real(name: str, value: object, *, positive: bool = False) -> float:
     return number
 
 
-def of_shape(name: str, x: Tensor, shape: str) -> Tensor:
+def of_shape(name: str, x: Tensor, shape: str, what: str = "shape") -> Tensor:
     """`x` if it has this shape, written as in `tensor`; ValueError with both shapes otherwise."""
     sizes = [s.strip() for s in shape.strip("()").split(",") if s.strip()]
     letters: dict[str, int] = {}
@@ -119,13 +119,13 @@ def of_shape(name: str, x: Tensor, shape: str) -> Tensor:
     for size, actual in zip(sizes, x.shape, strict=False):
         fits = fits and actual == (int(size) if size.isdigit() else letters.setdefault(size, actual))
     if not fits:
-        raise ValueError(f"{name}: expected shape {shape} ({_WILDCARDS}), got {tuple(x.shape)}")
+        raise ValueError(f"{name}: expected {what} {shape}, got {tuple(x.shape)}; {_WILDCARDS}")
     return x
 
 
 def image_shape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """`x` if it is a batch of images of this shape (C, H, W); ValueError with both shapes otherwise."""
-    return of_shape("x", x, f"(N, {', '.join(map(str, shape))})")
+    return of_shape("x", x, f"(N, {', '.join(map(str, shape))})", "images of shape")
 
 
 def flag(name: str, value: object) -> bool:

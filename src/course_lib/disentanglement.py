@@ -41,7 +41,8 @@ def mutual_information_gap(codes: Tensor, factors: Tensor, *, bins: int = 20) ->
         raise ValueError("codes: expected at least two latents to have a gap between, got one")
     entropy = entropies(factors)
     if float(entropy.min()) <= 0:
-        raise ValueError(f"factors: expected two values of each, factor {int(entropy.argmin())} never varies")
+        got = f"factor {int(entropy.argmin())} never varies"
+        raise ValueError(f"factors: expected each to take two values or more, {got}")
     best, second = information.topk(2, dim=0).values
     return (best - second) / entropy
 

@@ -89,7 +89,7 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, C, R, R) of codes (N, k)."""
-        return self.net(checks.of_shape("z", z, f"(N, {self.latent})"))
+        return self.net(checks.of_shape("z", z, f"(N, {self.latent})", "codes of shape"))
 
 
 def dense(inputs: int, outputs: int, normalise: bool = False) -> list[nn.Module]:

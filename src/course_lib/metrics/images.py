@@ -188,7 +188,7 @@ def image_pair(x: Any, y: Any, shape: str = "(N, C, H, W)", *, smallest: int = 1
         extremes.append((float(value.min()), float(value.max())))
     if x.shape != y.shape:
         got = f"{tuple(x.shape)} and {tuple(y.shape)}"
-        raise ValueError(f"x and y: images are compared in pairs: expected sets of one shape, got {got}")
+        raise ValueError(f"x and y: images are compared in pairs, so expected sets of one shape, got {got}")
     if x.device != y.device:
         raise ValueError(f"x and y: expected one device, got {x.device} and {y.device}; move one by .to()")
     _range_warning(extremes)

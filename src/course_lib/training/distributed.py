@@ -70,8 +70,8 @@ def own_rows(x: Tensor) -> Tensor:
     """This process's share of the rows of x (N, …): (N / processes, …); ValueError if N is no multiple of them."""
     rank, processes = world()
     if len(x) % processes:
-        advice = "start another number of them"
-        raise ValueError(f"batch: expected a multiple of the {processes} processes, got {len(x)}; {advice}")
+        wanted = f"a multiple of {processes}, the number of processes"
+        raise ValueError(f"batch: expected {wanted}, got {len(x)}; start another number of them")
     n = len(x) // processes
     return x[rank * n : (rank + 1) * n]
 
