@@ -60,7 +60,8 @@ def class_numbers(attributes: Mapping[str, np.ndarray], names: Mapping[str, Sequ
         known = {name: number for number, name in enumerate(classes)}
         unknown = sorted(set(attributes[key].tolist()) - set(known))
         if unknown:
-            raise ValueError(f"attributes: expected {key} among {', '.join(classes)}; got {unknown[0]!r}")
+            wanted = f"{key} to be one of {', '.join(classes)}"
+            raise ValueError(f"attributes: expected {wanted}; got {unknown[0]!r}")
         columns.append(torch.tensor([known[name] for name in attributes[key].tolist()]))
     return torch.stack(columns, 1)
 
