@@ -47,8 +47,8 @@ def moving_discs(n: int, *, size: int = 32, levels: int = 10, seed: int = 0) -> 
     """n discs on black with four independent uniform factors: column and row of the centre, radius, brightness.
 
     To measure disentanglement with (chapter 6): `size` >= 8 pixels each way, `levels` >= 2 values of each factor, edges
-    antialiased, none cut by the border. Returns x, float32 (N, 1, size, size) in [-1, 1], and factors, int64 (N, 4), from 0
-    to levels - 1, in the order of `FACTORS`. TypeError or ValueError for no whole number, or one out of range.
+    antialiased, none cut by the border. Returns x, float32 (N, 1, size, size) in [-1, 1], and factors, int64 (N, 4)
+    from 0 to levels - 1, in the order of `FACTORS`. TypeError or ValueError for no whole number, or one out of range.
     """
     size, levels = whole("size", size, at_least=8), whole("levels", levels, at_least=2)
     n = whole("n", n)
