@@ -1,7 +1,5 @@
 """The leaderboard's page, its tables, and whether they are up to date (chapter 15)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
