@@ -51,10 +51,12 @@ def execution_key(root: Path = ROOT, budget: str = BUDGET) -> str:
     return digest.hexdigest()
 
 
-def check_leaderboard() -> None:
-    """Every checkpoint that ships is on the leaderboard, with the weights that ship; else no book."""
+def prepare_leaderboard() -> None:
+    """Every checkpoint that ships is on the leaderboard, with the weights that ship, and its pictures are drawn."""
     from course_lib import leaderboard
+    from course_lib.leaderboard import figures
 
+    figures.draw()
     if found := leaderboard.defects():
         raise CourseError(
             "expected the leaderboard to hold every shipped generator, found: "
@@ -137,10 +139,10 @@ def main() -> int:
     wrong = []
     start = time.monotonic()
     try:
-        check_leaderboard()
+        prepare_leaderboard()
     except CourseError as error:
         wrong.append(str(error))
-    _report("leaderboard checked", start)
+    _report("leaderboard checked and drawn", start)
     failed = execute_all(notebooks(), EXECUTED, execution_key(), LOGS / "kernels.log")
     start = time.monotonic()
     for write in (

@@ -61,12 +61,17 @@ def open_edition(header_buttons: list[dict[str, Any]]) -> None:
 
 
 def number_by_chapter(figures: dict[str, dict[str, dict[str, tuple[int, ...]]]]) -> None:
-    """Number each chapter's equations, figures, … (chapter, 1), (chapter, 2), …; from Sphinx's record by page."""
+    """Number each chapter's equations, figures, … (chapter, 1), (chapter, 2), …; from Sphinx's record by page.
+
+    Figures of other pages, such as the leaderboard, are numbered (1), (2), …; their equations stay as they are.
+    """
     for page, kinds in figures.items():
-        if chapter := re.fullmatch(r"book/(\d\d)_\w+", page):
-            for kind, numbers in kinds.items():
+        chapter = re.fullmatch(r"book/(\d\d)_\w+", page)
+        for kind, numbers in kinds.items():
+            if chapter or kind == "figure":
+                first = (int(chapter[1]),) if chapter else ()
                 in_order = sorted(numbers, key=numbers.__getitem__)
-                kinds[kind] = {name: (int(chapter[1]), k) for k, name in enumerate(in_order, 1)}
+                kinds[kind] = {name: (*first, k) for k, name in enumerate(in_order, 1)}
 
 
 def _numbered(app: Any, env: Any) -> list[str]:
@@ -139,6 +144,7 @@ class FindTables(SphinxTransform):
         """Replace figures in place."""
         for figure in list(self.document.findall(nodes.figure)):
             if "table" in figure["classes"]:
+                figure["classes"].remove("table")  # the theme would frame it
                 figure.replace_self(CaptionedTable("", *figure.children, **figure.attributes))
 
 

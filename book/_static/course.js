@@ -48,7 +48,7 @@
 
   /* What scrolls sideways in its own box can be reached and scrolled by keyboard. */
   const SCROLLERS =
-    "div.math, mjx-container[display='true'], .pst-scrollable-table-container, .bd-content pre, div.cell_output .output";
+    "div.math, mjx-container[display='true'], .course-table, .pst-scrollable-table-container, .bd-content pre, div.cell_output .output";
   const sizes = new ResizeObserver(() => tidySoon());
   const reachScrollers = () => {
     for (const box of document.querySelectorAll(SCROLLERS)) {

@@ -1,7 +1,5 @@
 """What a card says of a score: value, interval, number of samples, and how exactly it can be repeated."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,9 +10,7 @@ from course_lib import metrics
 Facts = dict[str, Any]  # what a card says besides its scores, of a training for instance
 Score = dict[str, Any]  # value, ci95 (0 where there is none), n and kind
 
-# By how much a score may differ when it is computed again, on another processor say: a part of its value, but at least
-# a floor in its own unit. A share or a count moves in steps of a sample that stands on a border; sums of many terms are
-# rounded differently, and what ought to be 0 is anything small.
+# By how much a score may differ on another processor: a part of its value, but at least a floor in its own unit.
 _RELATIVE = {"share": 5e-4, "count": 0.0, "mean": 5e-4, "distance": 2e-3}
 _FLOOR = {"count": 1.0, "mean": 1e-5, "distance": 1e-3}
 

@@ -15,10 +15,9 @@ _WILDCARDS = "a size named by a letter may be anything"
 
 
 def tensor(name: str, value: Any, shape: str | None = None, *, dtype: str = "float") -> Tensor:
-    """Return `value` if it is a non-empty finite tensor of the wanted shape and kind of dtype.
+    """`value` if it is a non-empty finite tensor of this shape and kind of dtype, ``"float"`` or ``"int"`` (int64).
 
-    `shape` is written as in the docstrings, e.g. ``"(N, D)"`` or ``"(N, 1, 28, 28)"``: numbers must match, letters
-    stand for any size, the same letter for the same. `dtype` is ``"float"`` (any floating type) or ``"int"`` (int64).
+    `shape` is written as in docstrings, ``"(N, 1, 28, 28)"``: letters stand for any size, the same letter for the same.
     Raises TypeError for another kind of value or dtype, ValueError for another shape, an empty or infinite tensor.
     """
     if not isinstance(value, Tensor):
@@ -30,15 +29,12 @@ def tensor(name: str, value: Any, shape: str | None = None, *, dtype: str = "flo
     if dtype == "int" and kind != torch.int64:
         raise TypeError(f"{name}: expected integer labels (torch.int64), got {kind}; convert with .long()")
     if shape is not None:
-        _match(name, got, shape)
+        of_shape(name, value, shape)
     if value.numel() == 0:
         raise ValueError(f"{name}: expected at least one element, got an empty tensor of shape {got}")
     if dtype == "float" and not bool(torch.isfinite(value).all()):
-        bad = int((~torch.isfinite(value)).sum())
-        raise ValueError(
-            f"{name}: expected finite numbers, got {bad} NaN or infinite of {value.numel()}; "
-            "find where they arise before using them"
-        )
+        got = f"{int((~torch.isfinite(value)).sum())} NaN or infinite of {value.numel()}"
+        raise ValueError(f"{name}: expected finite numbers, got {got}; find where they arise first")
     return value
 
 
@@ -47,17 +43,12 @@ class ImageRangeWarning(UserWarning):
 
 
 def images(name: str, value: Any, shape: str | None = "(N, C, H, W)", *, shown: bool = False) -> Tensor:
-    """Like `tensor`, and the values must lie in [-1, 1], the course's one image convention.
-
-    Raises as `tensor`, and for values outside [-1, 1]. Warns as `suspect_range`, unless they are only `shown`.
-    """
+    """Like `tensor`, with values in [-1, 1], else ValueError; warns as `suspect_range` unless only `shown`."""
     x = tensor(name, value, shape)
     low, high = _range(x)
     if low < -1 - 1e-4 or high > 1 + 1e-4:
-        raise ValueError(
-            f"{name}: expected images in [-1, 1], got values from {low:.3g} to {high:.3g}; "
-            "map [0, 1] by 2*x - 1 and [0, 255] by x/127.5 - 1"
-        )
+        got = f"values from {low:.3g} to {high:.3g}; map [0, 1] by 2*x - 1 and [0, 255] by x/127.5 - 1"
+        raise ValueError(f"{name}: expected images in [-1, 1], got {got}")
     if not shown:
         _suspect(name, low, high)
     return x
@@ -70,7 +61,6 @@ def suspect_range(name: str, x: Tensor) -> None:
 
 
 def _range(x: Tensor) -> tuple[float, float]:
-    """The least and the largest value of x."""
     low, high = x.detach().aminmax()
     return float(low), float(high)
 
@@ -98,10 +88,7 @@ def labels(name: str, value: Any, n: int, classes: int) -> Tensor:
 
 
 def whole(name: str, value: object, *, at_least: int = 1, at_most: int | None = None, why: str = "") -> int:
-    """`value` as an int in [at_least, at_most]; `why` says where the upper end comes from.
-
-    Raises TypeError for anything that is not a whole number (True and 3.0 are not), ValueError out of range.
-    """
+    """`value` as an int in [at_least, at_most] (`why` so far); TypeError for True or 3.0, ValueError out of range."""
     wanted = f"a whole number >= {at_least}" + ("" if at_most is None else f" and <= {at_most}")
     wanted += f" ({why})" if why else ""
     number = int(_kind(name, value, numbers.Integral, wanted))
@@ -116,10 +103,7 @@ def seed_number(name: str, value: object) -> int:
 
 
 def real(name: str, value: object, *, positive: bool = False) -> float:
-    """`value` as a finite float, >= 0, or > 0 if `positive`.
-
-    Raises TypeError for anything that is not a number, ValueError for NaN, infinity or a wrong sign.
-    """
+    """`value` as a finite float >= 0, or > 0 if `positive`; TypeError if it is no number, else ValueError."""
     wanted = f"a finite number {'>' if positive else '>='} 0"
     number = float(_kind(name, value, numbers.Real, wanted))
     if not math.isfinite(number) or number < 0 or (positive and number == 0):
@@ -127,12 +111,21 @@ def real(name: str, value: object, *, positive: bool = False) -> float:
     return number
 
 
+def of_shape(name: str, x: Tensor, shape: str, what: str = "shape") -> Tensor:
+    """`x` if it has this shape, written as in `tensor`; ValueError with both shapes otherwise."""
+    sizes = [s.strip() for s in shape.strip("()").split(",") if s.strip()]
+    letters: dict[str, int] = {}
+    fits = len(sizes) == x.dim()
+    for size, actual in zip(sizes, x.shape, strict=False):
+        fits = fits and actual == (int(size) if size.isdigit() else letters.setdefault(size, actual))
+    if not fits:
+        raise ValueError(f"{name}: expected {what} {shape}, got {tuple(x.shape)}; {_WILDCARDS}")
+    return x
+
+
 def image_shape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """`x` if it is a batch of images of this shape (C, H, W); ValueError with both shapes otherwise."""
-    if tuple(x.shape[1:]) != shape:
-        wanted = ", ".join(map(str, shape))
-        raise ValueError(f"x: expected images of shape (N, {wanted}), got {tuple(x.shape)}")
-    return x
+    return of_shape("x", x, f"(N, {', '.join(map(str, shape))})", "images of shape")
 
 
 def flag(name: str, value: object) -> bool:
@@ -180,11 +173,7 @@ def logits(name: str, value: Any, shape: str = "(N,)") -> Tensor:
 
 
 def memory(what: str, needed: float, advice: str) -> None:
-    """Refuse what would need more memory (`needed` bytes) than the machine has to spare, before it is taken.
-
-    Raises MemoryError with `advice`; never where the system does not say how much there is. Without it the system would
-    end the process, or a notebook's kernel, without a word.
-    """
+    """Raise MemoryError with `advice`, before the system kills the process, if `needed` bytes are not to be had."""
     available = available_memory()
     if available is not None and needed > available:
         need, free = f"{needed / 1e9:.3g} GB", f"{available / 1e9:.3g} GB"
@@ -202,13 +191,3 @@ def available_memory() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return None
-
-
-def _match(name: str, got: tuple[int, ...], wanted: str) -> None:
-    sizes = [s.strip() for s in wanted.strip("()").split(",") if s.strip()]
-    letters: dict[str, int] = {}
-    fits = len(sizes) == len(got)
-    for size, actual in zip(sizes, got, strict=False):
-        fits = fits and actual == (int(size) if size.isdigit() else letters.setdefault(size, actual))
-    if not fits:
-        raise ValueError(f"{name}: expected shape {wanted} ({_WILDCARDS}), got {got}")

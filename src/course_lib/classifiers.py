@@ -1,9 +1,5 @@
 """The two ways to classify (chapter 1): models of p(y|x) and a model of p(x, y).
 
-`SoftmaxRegression`, `DigitCNN` and `AvatarCNN` (several attributes of one face, chapter 9) are discriminative.
-`GaussianClassifier` is generative: quadratic or linear discriminant analysis (Hastie, Tibshirani & Friedman 2009,
-section 4.3), with covariances shrunk towards a multiple of the identity as by Ledoit & Wolf 2004.
-
 Shapes: N images, D features, K classes. Arguments of another shape, type or range raise TypeError or ValueError.
 """
 
@@ -76,8 +72,7 @@ class DigitCNN(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[nn.Module]:
-    # Without a bias: the norm that follows has one of its own
-    conv = nn.Conv2d(inputs, outputs, size, stride, padding=1, bias=False)
+    conv = nn.Conv2d(inputs, outputs, size, stride, padding=1, bias=False)  # the norm has a bias
     return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
@@ -98,7 +93,6 @@ class AvatarCNN(nn.Module):
     """A small convolutional classifier of 64x64 colour images: one hidden representation, one softmax per attribute."""
 
     def __init__(self, cfg: AvatarCNNConfig) -> None:
-        """Make the network with random weights."""
         super().__init__()
         if not cfg.names:
             raise ValueError("names: expected the classes of one attribute or more, got none")
@@ -131,15 +125,14 @@ class AvatarCNN(nn.Module):
     def by_attribute(self, logits: Tensor) -> dict[str, Tensor]:
         """Attribute -> its own columns (N, classes) of logits (N, K)."""
         sizes = [len(classes) for classes in self.cfg.names.values()]
-        if logits.dim() != 2 or logits.shape[1] != sum(sizes):
-            raise ValueError(f"logits: expected shape (N, {sum(sizes)}), got {tuple(logits.shape)}")
+        checks.of_shape("logits", logits, f"(N, {sum(sizes)})")
         return dict(zip(self.cfg.names, logits.split(sizes, 1), strict=True))
 
 
 class GaussianClassifier:
-    """p(x, y) = π_y N(x; μ_y, Σ_y): a generative classifier with one Gaussian per class, on the CPU in float64.
+    """p(x, y) = π_y N(x; μ_y, Σ_y): quadratic or linear discriminant analysis, on the CPU in float64.
 
-    Attributes: `priors` (K,), `means` (K, D), `covariances` (K, D, D).
+    Hastie, Tibshirani & Friedman 2009, section 4.3. Attributes: `priors` (K,), `means` (K, D), `covariances` (K, D, D).
     """
 
     def __init__(self, priors: Tensor, means: Tensor, covariances: Tensor) -> None:
@@ -166,9 +159,8 @@ class GaussianClassifier:
     def fit(cls, x: Tensor, y: Tensor, *, shrinkage: float = 0.0, shared: bool = False) -> GaussianClassifier:
         """Maximum-likelihood priors and means, and shrunk covariances, of features x (N, D) with labels y (N,).
 
-        Σ_y = (1 - shrinkage) S_y + shrinkage · (tr S_y / D) · I, with S_y the unbiased covariance of class y, or
-        with `shared` one pooled covariance for all classes (which makes the decision boundaries linear).
-        ValueError also for a class with fewer than two samples, or a covariance that stays singular.
+        Σ_y = (1 - shrinkage) S_y + shrinkage · (tr S_y / D) · I (Ledoit & Wolf 2004), S_y the unbiased covariance of
+        class y, or with `shared` one for all. ValueError also for a class of one sample, or a singular covariance.
         """
         x = float64(checks.tensor("x", x, "(N, D)"))
         y = checks.labels("y", y, len(x), classes=len(x)).cpu()

@@ -1,7 +1,6 @@
 """Whether single latents stand for single factors of variation: the mutual information gap (chapter 6).
 
-Chen, Li, Grosse & Duvenaud 2018, section 4; the latents are binned as by Locatello et al. 2019.
-Shapes: N samples, k latents, F factors. Other shapes, types or ranges raise TypeError or ValueError.
+Chen, Li, Grosse & Duvenaud 2018, section 4. N samples, k latents, F factors; TypeError or ValueError for other shapes.
 """
 
 import torch
@@ -15,8 +14,7 @@ from course_lib.precision import course_defaults
 def mutual_information(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Tensor:
     """I(z_j; v_f) of every latent and factor, in nats: (k, F), from codes (N, k) and factors (N, F) of whole numbers.
 
-    Each latent is cut into `bins` bins of equal width over its range. With finitely many samples the estimate is
-    biased upward by about (bins - 1)(levels - 1)/2N.
+    Each latent is cut into `bins` bins of equal width over its range (Locatello et al. 2019).
     """
     codes = checks.tensor("codes", codes, "(N, k)").detach().cpu()
     checks.whole("bins", bins, at_least=2)
@@ -36,17 +34,15 @@ def entropies(factors: Tensor) -> Tensor:
 def mutual_information_gap(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Tensor:
     """(I of the best latent - I of the second best) / H, per factor: (F,), each in [0, 1]; MIG is their mean.
 
-    1: one latent knows everything about the factor, and no other knows anything. ValueError also for fewer than two
-    latents or a factor that never varies.
+    ValueError also for fewer than two latents or a factor that never varies.
     """
     information = mutual_information(codes, factors, bins=bins)
     if len(information) < 2:
         raise ValueError("codes: expected at least two latents to have a gap between, got one")
     entropy = entropies(factors)
     if float(entropy.min()) <= 0:
-        raise ValueError(
-            f"factors: expected each to take two values or more, factor {int(entropy.argmin())} never varies"
-        )
+        got = f"factor {int(entropy.argmin())} never varies"
+        raise ValueError(f"factors: expected each to take two values or more, {got}")
     best, second = information.topk(2, dim=0).values
     return (best - second) / entropy
 

@@ -1,10 +1,4 @@
-"""Random numbers for several processes that train one model: all draw the same ones, and each keeps its own rows.
-
-So a minibatch that two processes share has the very numbers that one process would have drawn for all of it, and
-nothing depends on how many there are.
-"""
-
-from __future__ import annotations
+"""Random numbers for several processes that train one model: all draw the same ones, and each keeps its own rows."""
 
 from collections.abc import Callable
 
@@ -13,10 +7,7 @@ from torch import Tensor
 
 
 class Generator(torch.Generator):
-    """A `torch.Generator` that knows whose rows it draws: those of process `rank` of `world`.
-
-    Also, a weak reference may point to it; before version 2.12 or so, torch's own may not be.
-    """
+    """A `torch.Generator` that knows whose rows it draws, process `rank` of `world`, and may be weakly referenced."""
 
     rank, world = 0, 1
 

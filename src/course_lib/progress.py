@@ -1,7 +1,4 @@
-"""A progress bar that fits where it is shown: a terminal, a notebook, or a built page.
-
-In a notebook one display is updated in place, and empty at the end.
-"""
+"""A progress bar that fits where it is shown: a terminal, or a notebook, where nothing of it is left at the end."""
 
 import sys
 from typing import Any
@@ -38,10 +35,7 @@ class _NotebookBar(tqdm):
 
 
 def progress(total: int, what: str, *, unit: str = " images", quiet: bool = False) -> tqdm:
-    """A bar over `total` >= 1 steps (images, by custom) named `what`: a context manager.
-
-    Advance it by ``bar.update(n)``; ``bar.set_postfix(loss=…)`` adds numbers at its end.
-    """
+    """A context manager: a bar named `what` over `total` >= 1 steps, images by custom. Advance it by ``update(n)``."""
     if total < 1:
         raise ValueError(f"total: expected at least 1 step to show progress of, got {total}")
     bar = _NotebookBar if _in_kernel() else tqdm

@@ -1,8 +1,7 @@
 """A person as a discriminator: pictures one at a time, real or generated?, and the answers as games (chapter 15).
 
-On a built page, where no Python runs, the browser alone turns the pictures and says whether an answer was right. In a
-notebook `Panel.games` hands the answers to the same ratings as any other discriminator's: `play` takes ±1 for logits.
-Arguments of another shape, type or range raise TypeError or ValueError.
+On a built page the browser alone turns the pictures and says whether an answer was right. Arguments of another shape,
+type or range raise TypeError or ValueError.
 """
 
 from __future__ import annotations
@@ -67,11 +66,7 @@ class Panel:
     def answer(self, number: int, says_real: bool) -> None:
         """Take down what the reader says about picture `number`, from 0; a later answer replaces an earlier one."""
         number = checks.whole("number", number, at_least=0, at_most=len(self.makers) - 1)
-        if not isinstance(says_real, bool):
-            raise TypeError(
-                f"says_real must be True or False; received {says_real!r} of type {type(says_real).__name__}"
-            )
-        self.says_real[number] = says_real
+        self.says_real[number] = checks.flag("says_real", says_real)
 
     def answer_by(self, judge: Callable[[Tensor], Tensor]) -> None:
         """Let `judge`, pictures (n, C, H, W) -> logits (n,), say something about every picture, as a reader would."""
@@ -82,8 +77,7 @@ class Panel:
     def games(self, name: str = "you") -> Games:
         """The answers so far as games of the discriminator `name` against the generators, as in `play`.
 
-        One about a generated picture is a game against its generator, one about a real picture against each generator.
-        Raises ValueError: no answer about a generated picture, or none about a real one.
+        ValueError: no answer about a generated picture, or none about a real one.
         """
         of: dict[str | None, list[float]] = {}
         for maker, says in zip(self.makers, self.says_real, strict=True):
@@ -115,10 +109,8 @@ class Panel:
 
         is_real = self.makers[i] is None
         truth = "real" if is_real else f"generated, by {self.makers[i]}"
-        verdicts = ["Real or generated?"] + [
-            f"<b>{'Right' if (answer == 'real') == is_real else 'Wrong'}:</b> it is {truth}."
-            for answer in ANSWERS[1:]
-        ]
+        marks = ("Right" if (answer == "real") == is_real else "Wrong" for answer in ANSWERS[1:])
+        verdicts = ["Real or generated?", *(f"<b>{mark}:</b> it is {truth}." for mark in marks)]
         buttons = ipywidgets.ToggleButtons(options=list(ANSWERS), description="")
         verdict = _stack(buttons, [ipywidgets.HTML(text) for text in verdicts])
         buttons.observe(lambda change: self._press(i, change["new"]), "index")

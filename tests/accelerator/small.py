@@ -65,7 +65,7 @@ def two_minibatches(monkeypatch: Any) -> None:
 
         return run
 
-    for module in {recipe.train.__module__ for recipe in RECIPES.values()}:
+    for module in {Recipe.__module__, *(recipe.train.__module__ for recipe in RECIPES.values())}:
         for name, loop in (("fit", fit), ("duel", duel)):
             if hasattr(sys.modules[module], name):
                 monkeypatch.setattr(sys.modules[module], name, two_of(loop))

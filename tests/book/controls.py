@@ -107,6 +107,8 @@ def film_defects(page: Page) -> list[str]:
         moved = position.input_value()
         if moved == start:
             found.append(f"film {name!r} does not play")
+        if button.inner_text() == "Play":  # a slow machine: it has come to its end
+            continue
         button.click()
         stopped = position.input_value()
         page.wait_for_timeout(900)

@@ -25,9 +25,9 @@ BAD = """<!doctype html><html lang="en"><head><title>t</title></head><body><main
 <button tabindex="0" style="outline: none">silent</button><a id="jump" href="bad.html">jump</a>
 <div class="jupyter-widgets"><div role="slider" tabindex="0" aria-valuenow="0" aria-valuemax="3"></div></div>
 <div class="course-player"><button>Play</button><input type="range" max="3" readonly onkeydown="return false"></div>
-<article><div class="cell tag_predict"><div class="Quiz">Predict. What?</div></div><h2>next</h2>
+<div class="cell tag_predict"><div class="Quiz">Predict. What?</div></div><h2>next</h2>
 <div class="cell"><pre style="overflow: auto; width: 90px">a line of code that is far too wide</pre>
-<div class="cell_output"><div class="course-table">table</div></div></div></article>
+<div class="cell_output"><div class="course-table">table</div></div></div>
 <div class="Quiz"><label id="fb1-0"><input type="radio" name="r"></label><div id="fb1"></div></div>
 <div class="Quiz"><div id="fb2"></div></div>
 <script>
@@ -109,7 +109,10 @@ def test_width(bad: Visit) -> None:
 
 def test_columns_and_captions(bad: Visit) -> None:
     assert any(line.startswith("desk: ") and "a line of code" in line for line in visit.column_defects(bad))
-    assert visit.caption_defects(bad) == ["expected a caption: table"]
+    assert visit.caption_defects(bad) == [
+        "expected a caption: A figure with a description that is long enough",
+        "expected a caption: table",
+    ]
 
 
 def test_axe(bad: Visit) -> None:

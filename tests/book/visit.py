@@ -79,12 +79,12 @@ WIDTH = """() => {
 
 # Code and outputs that are wider than their column, and pictures, films and tables without a caption. On a telephone
 # code and tables may scroll in themselves; solutions are folded, and quizzes have questions for captions.
-WIDE = """(desk) => [...document.querySelectorAll('article div.cell pre, article .cell_output .output, .course-table')]
+WIDE = """(desk) => [...document.querySelectorAll('div.cell pre, .cell_output .output, .course-table')]
   .filter((e) => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1)
   .filter((e) => desk || !(e.matches('.cell_input pre, .course-table') || e.querySelector('.course-table')))
   .map((e) => `${e.scrollWidth} in ${e.clientWidth} px: ${e.textContent.trim().slice(0, 60)}`)"""
 CAPTIONS = """() => [...document.querySelectorAll(
-  'article .cell_output :is(img, svg.course-diagram, .course-player, .course-table)')]
+  '.cell_output :is(img, svg.course-diagram, .course-player, .course-table)')]
   .filter((e) => !e.closest('.tag_solution, .jupyter-widgets') && !e.closest('figure')?.querySelector('figcaption'))
   .map((e) => e.getAttribute('alt') || e.textContent.slice(0, 60) || e.className)"""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from tools.course_pages import number_by_chapter, open_edition
 from tools.edition import Bibliography, Book, edition, editions, figure_of, on_colab, parse_file, read_book
@@ -50,6 +51,20 @@ def test_a_chapter(path: Path, book: Book) -> None:
         assert title.startswith("# @title ") or not folded
         if text(before) == rest:
             assert folded and title.startswith("# @title ")
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.name[:2])
+def test_a_plain_renderer_shows_nothing_raw(path: Path, book: Book) -> None:
+    """As Colab and GitHub do: CommonMark and tables, formulas left to MathJax."""
+    plain = MarkdownIt("commonmark").enable("table")
+    for cell in edition(read(path), path.name, book, URL, on_colab(URL))["cells"]:
+        if cell["cell_type"] == "markdown":
+            page = re.sub(r"\$\$.+?\$\$|\$[^$]+\$", "", plain.render(text(cell)), flags=re.DOTALL)
+            page = re.sub(r"<(code|pre)\b.*?</\1>", "", page, flags=re.DOTALL)
+            raw = re.search(
+                r":::|\{[\w:-]+\}|\]\(|^\([\w-]+\)=|&lt;/?(?:details|summary)|\*\*", page, re.MULTILINE
+            )
+            assert not raw, f"{cell['id']}: {page[max(0, raw.start() - 40) : raw.end() + 40]!r}"
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.name[:2])
@@ -213,13 +228,13 @@ def test_the_colab_button_opens_the_edition() -> None:
 def test_the_book_numbers_as_the_edition_does() -> None:
     figures = {
         "book/06_a": {"displaymath": {"equation-y": (24,), "equation-x": (23,)}, "figure": {"f": (3,)}},
-        "book/notation": {"displaymath": {"equation-z": (40,)}},
+        "book/notation": {"displaymath": {"equation-z": (40,)}, "figure": {"g": (17,), "h": (18,)}},
         "book/index": {},
     }
     number_by_chapter(figures)
     assert figures == {
         "book/06_a": {"displaymath": {"equation-x": (6, 1), "equation-y": (6, 2)}, "figure": {"f": (6, 1)}},
-        "book/notation": {"displaymath": {"equation-z": (40,)}},
+        "book/notation": {"displaymath": {"equation-z": (40,)}, "figure": {"g": (1,), "h": (2,)}},
         "book/index": {},
     }
 

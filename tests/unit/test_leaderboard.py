@@ -4,11 +4,12 @@ import copy
 import math
 import re
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
 from course_lib import leaderboard, metrics, zoo
-from course_lib.leaderboard import entries, page, record
+from course_lib.leaderboard import entries, figures, page, record
 from course_lib.leaderboard.boards import BOARDS, class_entropy
 from course_lib.leaderboard.entries import ENTRIES, NO_GENERATOR, Entry
 from course_lib.leaderboard.page import Column, best
@@ -72,6 +73,25 @@ def two_shipped(monkeypatch):
 
 
 # Nobody is missing
+
+
+def test_the_page_shows_the_pictures_that_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "samples", lambda board, rows: plt.figure())
+    figures.draw(tmp_path)
+    shown = re.findall(r"\{figure\} _generated/(\S+)", page.page(page.record()))
+    assert sorted(shown) == sorted(path.name for path in tmp_path.iterdir()) != []
+
+
+def test_samples_stand_below_real_ones_and_scores_are_those_of_the_record():
+    rows = leaderboard.rows("discs")
+    axis = figures.samples("discs", rows).axes[0]
+    assert axis.get_yticklabels()[0].get_text() == rows[REAL]["label"]
+    assert len(axis.get_yticklabels()) == len(rows)
+    axes = figures.scores("discs", rows).axes
+    assert len(axes) == 4
+    drawn = {c.lines[0].get_xdata()[0] for c in axes[0].containers}
+    assert drawn == {row["scores"]["nearest"]["value"] for name, row in rows.items() if name != REAL}
+    plt.close("all")
 
 
 def test_the_leaderboard_is_up_to_date(real_probe):
@@ -142,9 +162,9 @@ def test_an_edited_page_is_found(card, two_shipped, monkeypatch, tmp_path):
 def test_the_build_stops_and_names_the_command(monkeypatch):
     monkeypatch.setattr(leaderboard, "defects", lambda: ["dcgan is shipped, but not on the board"])
     with pytest.raises(CourseError, match=rf"dcgan is shipped.*{page.COMMAND}"):
-        build_book.check_leaderboard()
+        build_book.prepare_leaderboard()
     monkeypatch.setattr(leaderboard, "defects", list)
-    build_book.check_leaderboard()
+    build_book.prepare_leaderboard()
 
 
 # Sampling

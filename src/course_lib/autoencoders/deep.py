@@ -1,8 +1,4 @@
-"""Deep autoencoders (chapter 4): x -> z = f(x) -> x̂ = g(z), with nonlinear f and g.
-
-Undercomplete: z has fewer numbers than x (Hinton & Salakhutdinov 2006). Sparse: z may have many numbers, few of them
-active, by a Kullback-Leibler penalty on their mean activity (Ng 2011, section 3). Denoising: the input is corrupted,
-the target is not (Vincent et al. 2008).
+"""Deep autoencoders (chapter 4): x -> z = f(x) -> x̂ = g(z), with nonlinear f and g (Hinton & Salakhutdinov 2006).
 
 Shapes: N images, C colours, R rows and as many columns, k latent numbers. Another shape or a value out of range raises
 TypeError or ValueError.
@@ -93,9 +89,7 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, C, R, R) of codes (N, k)."""
-        if z.dim() != 2 or z.shape[1] != self.latent:
-            raise ValueError(f"z: expected codes of shape (N, {self.latent}), got {tuple(z.shape)}")
-        return self.net(z)
+        return self.net(checks.of_shape("z", z, f"(N, {self.latent})", "codes of shape"))
 
 
 def dense(inputs: int, outputs: int, normalise: bool = False) -> list[nn.Module]:
@@ -135,17 +129,12 @@ class Autoencoder(nn.Module):
 
 
 def sparsity_kl(activity: Tensor, target: float = 0.05) -> Tensor:
-    """Σ_j KL(Bernoulli(ρ) ‖ Bernoulli(ρ̂_j)), in nats: () of activities (N, k) in (0, 1), with ρ = `target`.
-
-    ρ̂_j is unit j's mean activity over the batch. 0 where every unit is active just that share of the time.
-    """
+    """Σ_j KL(Bernoulli(ρ) ‖ Bernoulli(ρ̂_j)), in nats: () of activities (N, k) in (0, 1), means ρ̂; ρ = `target`."""
     checks.tensor("activity", activity, "(N, k)")
     low, high = (float(value) for value in activity.detach().aminmax())
     if low < 0 or high > 1:
-        raise ValueError(
-            f"activity: expected values in [0, 1], got {low:.3g} to {high:.3g}; "
-            "pass them through a sigmoid first (AutoencoderConfig(sparse=True))"
-        )
+        advice = "pass them through a sigmoid first (AutoencoderConfig(sparse=True))"
+        raise ValueError(f"activity: expected values in [0, 1], got {low:.3g} to {high:.3g}; {advice}")
     if not 0 < target < 1:
         raise ValueError(f"target: expected a share between 0 and 1, got {target}")
     mean = activity.mean(0).clamp(1e-6, 1 - 1e-6)  # (k,)
@@ -153,7 +142,7 @@ def sparsity_kl(activity: Tensor, target: float = 0.05) -> Tensor:
 
 
 def corrupt(x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
-    """x + σ ε with ε ~ N(0, I), not clipped: what a denoising autoencoder is shown. Shape of x, on its device."""
+    """x + σ ε with ε ~ N(0, I), not clipped (Vincent et al. 2008). Shape of x, on its device."""
     sigma = checks.real("sigma", sigma)
     noise = rows(torch.randn, *x.shape, generator=generator)
     return x + sigma * noise.to(x.device, x.dtype)

@@ -1,11 +1,8 @@
 """Linear autoencoders (chapter 3): PCA by singular value decomposition, probabilistic PCA, and the trained kind.
 
-PCA: Pearson 1901, Hotelling 1933; the best rank-k matrix: Eckart & Young 1936. Probabilistic PCA: Tipping & Bishop
-1999. The trained linear autoencoder finds the same subspace: Baldi & Hornik 1989.
-
-Shapes: N samples, D numbers per sample, k components. Samples may be vectors (N, D) or images (N, C, H, W) with
-C·H·W = D; what is decoded or drawn has the shape of the samples fitted. PCA of either kind computes on the CPU in
-float64. Arguments of another shape, not finite or out of range raise TypeError or ValueError.
+Shapes: N samples, D numbers per sample, k components. Samples are vectors (N, D) or images (N, C, H, W) with C·H·W = D;
+what is decoded or drawn has the shape fitted. PCA of either kind computes on the CPU in float64. Arguments of another
+shape, not finite or out of range raise TypeError or ValueError.
 """
 
 from __future__ import annotations
@@ -20,32 +17,23 @@ from course_lib.precision import course_defaults, float64
 
 
 class PCA:
-    """The k directions of largest variance, and the projection onto them.
+    """The k directions of largest variance, and the projection onto them (Pearson 1901, Hotelling 1933).
 
     Attributes (float64): `mean` (D,), `components` (k, D) with orthonormal rows in order of falling variance,
-    `variances` (k,) along them (the eigenvalues of the covariance matrix, with 1/(N-1)), `spectrum` (r,) all
-    r = min(N, D) variances.
+    `variances` (k,) along them, with 1/(N-1), `spectrum` (r,) all r = min(N, D) variances.
     """
 
     def __init__(
         self, mean: Tensor, components: Tensor, spectrum: Tensor, sample_shape: tuple[int, ...]
     ) -> None:
         """Take the parts as they are; use `fit` to compute them."""
-        self.mean, self.components, self.spectrum, self.sample_shape = (
-            mean,
-            components,
-            spectrum,
-            sample_shape,
-        )
+        self.mean, self.components = mean, components
+        self.spectrum, self.sample_shape = spectrum, sample_shape
 
     @classmethod
     @course_defaults()
     def fit(cls, x: Tensor, k: int | None = None) -> PCA:
-        """PCA of x (N, D) or (N, C, H, W), N >= 2, with the `k` leading components (by default all min(N, D)).
-
-        The singular values and right singular vectors of the centred X are those of the factor R of X = QR, D x D:
-        several times faster for N >> D. Each component's sign makes its entry of largest magnitude positive.
-        """
+        """PCA of x (N, D) or (N, C, H, W), N >= 2, with the `k` leading components (by default all min(N, D))."""
         flat, shape = _flatten("x", x)
         n, d = flat.shape
         if n < 2:
@@ -54,7 +42,7 @@ class PCA:
             checks.whole("k", k, at_most=min(n, d), why=f"the smaller of {n} samples and {d} dimensions")
         mean = flat.mean(0)
         _, s, vt = torch.linalg.svd(torch.linalg.qr(flat - mean, mode="r").R, full_matrices=False)
-        largest = vt.gather(1, vt.abs().argmax(1, keepdim=True))  # (r, 1)
+        largest = vt.gather(1, vt.abs().argmax(1, keepdim=True))  # (r, 1): its sign shall be positive
         return cls(mean, (vt * largest.sign())[:k], s.square() / (n - 1), shape)
 
     @property
@@ -86,8 +74,8 @@ class PCA:
 class ProbabilisticPCA:
     """x = W z + μ + ε with z ~ N(0, I_k), ε ~ N(0, σ² I_D): a Gaussian whose covariance is C = W Wᵀ + σ² I.
 
-    Fitted by maximum likelihood in closed form (Tipping & Bishop 1999, Eq. 7-8). Attributes (float64): `mean` (D,),
-    `W` (D, k), `noise` (σ², a float). Densities are in nats, of the units that x has.
+    By maximum likelihood in closed form (Tipping & Bishop 1999, Eq. 7-8). Attributes (float64): `mean` (D,), `W` (D,
+    k), `noise` (σ², a float). Densities are in nats, of the units that x has.
     """
 
     def __init__(self, mean: Tensor, W: Tensor, noise: float, sample_shape: tuple[int, ...]) -> None:
@@ -105,10 +93,7 @@ class ProbabilisticPCA:
     @classmethod
     @course_defaults()
     def fit(cls, x: Tensor, k: int) -> ProbabilisticPCA:
-        """Maximum likelihood: W = U(Λ - σ²I)^½ of the leading k eigenpairs, σ² = mean of the other eigenvalues.
-
-        The eigenvalues are those of the covariance with 1/N. ValueError also if no variance is left for the noise.
-        """
+        """W = U(Λ - σ²I)^½ of the k leading eigenpairs, σ² the mean of the other eigenvalues; ValueError if it is 0."""
         flat, shape = _flatten("x", x)
         n, d = flat.shape
         checks.whole("k", k, at_most=min(n, d) - 1, why="at least one dimension must be left for the noise")
@@ -156,10 +141,7 @@ class ProbabilisticPCA:
 
 
 class LinearAutoencoder(nn.Module):
-    """x -> z = A(x - b) -> B z + b without a nonlinearity, to be trained on the mean squared error.
-
-    The bias b (D,) starts at `mean`, the data's: from 0 the net would first spend one of its k directions on the mean.
-    """
+    """x -> z = A(x - b) -> B z + b, trained on the squared error (Baldi & Hornik 1989); b (D,) starts at `mean`."""
 
     def __init__(self, mean: Tensor, k: int, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -190,8 +172,7 @@ class LinearAutoencoder(nn.Module):
 def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     """Angles in degrees, rising, between the subspaces spanned by the rows of a (k, D) and of b (m, D).
 
-    0 for all: one subspace lies in the other. Björck & Golub 1973: the cosines are the singular values of QaᵀQb;
-    small angles are taken from the sines, because the cosine of 1e-8 is 1 in floating point.
+    Björck & Golub 1973: the cosines are the singular values of QaᵀQb, small angles are taken from the sines.
     """
     a = float64(checks.tensor("a", a, "(k, D)"))
     b = float64(checks.tensor("b", b, f"(m, {a.shape[1]})"))

@@ -1,7 +1,5 @@
 """What the course's command lines have in common: a mistake becomes one line, and an exit status for scripts."""
 
-from __future__ import annotations
-
 import io
 import os
 import sys
@@ -24,10 +22,7 @@ MISTAKES = (
 
 
 def spoken(work: Callable[[], int]) -> int:
-    """What `work` returns; a mistake becomes one line on stderr and 1; a reader who leaves (``| head``) is no mistake.
-
-    A terminal that lacks the course's letters gets question marks for them.
-    """
+    """What `work` returns; a mistake is one line on stderr and 1; a reader who leaves (``| head``) is no mistake."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -36,9 +31,8 @@ def spoken(work: Callable[[], int]) -> int:
         sys.stdout.flush()
         return done
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # else Python complains once more at its end
+        # else Python complains once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MISTAKES as error:
         print(f"error: {_advised(error)}", file=sys.stderr)

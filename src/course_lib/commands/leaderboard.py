@@ -1,7 +1,5 @@
 """Bring the leaderboard's record and page up to date, or say what is not: ``python -m course_lib.leaderboard``."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 
@@ -13,9 +11,7 @@ from course_lib.leaderboard.page import COMMAND, defects, page, page_path
 def main(arguments: Sequence[str] | None = None) -> int:
     """Bring record and page up to date, or with ``--check`` say what is not."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--all", action="store_true", help="score every row anew, not only those that changed"
-    )
+    parser.add_argument("--all", action="store_true", help="score every row anew, not only what changed")
     parser.add_argument("--check", action="store_true", help="only say what is out of date")
     options = parser.parse_args(arguments)
     return spoken(lambda: _run(options))

@@ -1,8 +1,7 @@
 """The command line of the models and experiments that come with the course: ``python -m course_lib.zoo``."""
 
-from __future__ import annotations
-
 import argparse
+import functools
 import json
 import shlex
 import sys
@@ -32,71 +31,38 @@ exit status: 0 done, 1 an error that one line explains, 2 a mistyped command, 13
 
 def main(arguments: list[str] | None = None) -> int:
     """List, train, verify, record, export; returns 0, 1 after an error that one line explains, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(
-        prog=zoo.COMMAND,
-        description="The trained models of the course, and the experiments that are too long for a page.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "The trained models of the course, and the experiments that are too long for a page."
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=zoo.COMMAND, description=about, epilog=EPILOG, formatter_class=raw)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="all models, with their scores")
-    train = commands.add_parser(
-        "train", help="train one from scratch; images per second and time left are shown"
-    )
+    train = commands.add_parser("train", help="train one from scratch, with images per second and time left")
     train.add_argument("name", help="as in the list")
     train.add_argument("--resume", action="store_true", help="go on where the last run was interrupted")
-    train.add_argument(
-        "--budget",
-        choices=BUDGETS,
-        default="gpu",
-        help=(
-            "gpu (the default): in full, as the shipped ones; cpu: a tenth of the images; smoke: a few minibatches, "
-            "to see that it runs; the last two need --out"
-        ),
-    )
+    budgets = "gpu (the default): all images; cpu: a tenth; smoke: a few minibatches; the last two need --out"
+    train.add_argument("--budget", choices=BUDGETS, default="gpu", help=budgets)
     train.add_argument("--device", help="cuda, mps or cpu; by default the best there is")
-    train.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="float32",
-        help=("fast: half precision where the machine is faster in it"),
-    )
-    train.add_argument(
-        "--accumulate",
-        type=int,
-        default=1,
-        metavar="K",
-        help=("work on a minibatch in K parts, for GPUs with little memory"),
-    )
+    fast = "fast: half precision where the machine is faster in it"
+    train.add_argument("--precision", choices=PRECISIONS, default="float32", help=fast)
+    parts = "work on a minibatch in K parts, for GPUs with little memory"
+    train.add_argument("--accumulate", type=int, default=1, metavar="K", help=parts)
     train.add_argument("--compile", action="store_true", help="let torch.compile translate what it can")
-    train.add_argument(
-        "--device-noise", action="store_true", help="draw noise on the GPU: faster, other numbers"
-    )
-    train.add_argument(
-        "--out",
-        type=Path,
-        help=(
-            "folder for the weights and for what an interrupted run goes on from; "
-            "else the course's data and cache folders"
-        ),
-    )
+    train.add_argument("--device-noise", action="store_true", help="draw other noise on the GPU, faster")
+    place = "folder for weights and snapshots; else the course's data and cache folders"
+    train.add_argument("--out", type=Path, help=place)
     verify = commands.add_parser("verify", help="compute the recorded scores again")
     verify.add_argument("names", nargs="*", metavar="NAME", help="by default all")
     record = commands.add_parser("record", help="run an experiment that is too long for a page")
     record.add_argument("name", help=", ".join(sorted(experiments.EXPERIMENTS)))
     record.add_argument("--resume", action="store_true", help="go on where the last run was interrupted")
     record.add_argument("--device", help="cuda, mps or cpu; by default the best there is")
-    export = commands.add_parser(
-        "export", help="write a model for programs that have PyTorch, but not this course"
-    )
+    export = commands.add_parser("export", help="write a model for programs that have PyTorch alone")
     export.add_argument("name", help="as in the list")
     export.add_argument("--out", type=Path, help="the file; by default NAME.pt2 in this folder")
     options = parser.parse_args(arguments)
     options.arguments = sys.argv[1:] if arguments is None else arguments
     if options.command == "train" and options.budget != "gpu" and options.out is None:
-        parser.error(
-            "train: a shorter training does not replace a shipped model; say where to write it with --out"
-        )
+        parser.error("train: a shorter training replaces no shipped model; say where to write it with --out")
     return spoken(lambda: COMMANDS[options.command](options))
 
 
@@ -111,27 +77,15 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    def run() -> dict[str, Any]:
-        return recipes.make(
-            options.name,
-            resume=options.resume,
-            out=options.out,
-            budget=options.budget,
-            device=options.device,
-            precision=options.precision,
-            accumulate=options.accumulate,
-            compile=options.compile,
-            device_noise=options.device_noise,
-        )
-
-    return _interruptible(options, training_folder(options.name, options.out), run)
+    settings = {key: value for key, value in vars(options).items() if key not in ("command", "arguments")}
+    folder = training_folder(options.name, options.out)
+    return _interruptible(options, folder, lambda: recipes.make(**settings))
 
 
 def _record(options: argparse.Namespace) -> int:
-    def run() -> dict[str, Any]:
-        return experiments.record(options.name, resume=options.resume, device=options.device)
-
-    return _interruptible(options, experiments.folder(options.name), run)
+    folder = experiments.folder(options.name)
+    run = functools.partial(experiments.record, options.name, resume=options.resume, device=options.device)
+    return _interruptible(options, folder, run)
 
 
 def _interruptible(options: argparse.Namespace, folder: Path, run: Callable[[], dict[str, Any]]) -> int:
@@ -167,17 +121,13 @@ def _verify(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     path = options.out or Path(f"{options.name}.pt2")
     inputs = recipes.export(options.name, path)
-    print(
-        f"wrote {path}; use it with: torch.export.load({str(path)!r}).module()(…), with {inputs}, N at least 2"
-    )
+    print(f"wrote {path}; use: torch.export.load({str(path)!r}).module()(…), with {inputs}, N at least 2")
     return 0
 
 
 def _shown(scores: Mapping[str, Mapping[str, Any]]) -> str:
-    return ", ".join(
-        f"{key} {with_interval(score['value'], score['ci95'])} (n = {score['n']:,})"
-        for key, score in scores.items()
-    )
+    rows = ((key, with_interval(score["value"], score["ci95"]), score["n"]) for key, score in scores.items())
+    return ", ".join(f"{key} {value} (n = {n:,})" for key, value, n in rows)
 
 
 COMMANDS = {"list": _list, "train": _train, "verify": _verify, "record": _record, "export": _export}

@@ -1,8 +1,4 @@
-"""The course's data sets, offline first.
-
-Every image set is float32 (N, C, H, W) in [-1, 1] (`course_lib.data.images`). What lies in the repository's
-`data/` folder is read only after its sha256 was checked; what is drawn or rendered depends on its seed alone.
-"""
+"""The course's data sets, offline first: every image set is float32 (N, C, H, W) in [-1, 1]."""
 
 from course_lib.data.avatars import avatar_styles, avatars
 from course_lib.data.cifar10_sample import cifar10_sample

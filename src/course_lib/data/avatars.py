@@ -1,8 +1,4 @@
-"""Drawn faces with an attribute table: a CelebA that needs no download and has no one's likeness.
-
-DiceBear composes a face from parts (head, expression, glasses ...) chosen by a seed; resvg rasterises it. So the
-factors of variation are known, not annotated. Both libraries are optional and imported only to render faces.
-"""
+"""Drawn faces with an attribute table, by DiceBear and resvg: a CelebA without a download or anyone's likeness."""
 
 import functools
 import hashlib
@@ -42,10 +38,7 @@ _CHUNK = 1000  # faces per cache file: what an interrupt costs at most, about fi
 
 
 def avatar_styles() -> dict[str, str]:
-    """The styles that `avatars` accepts -> licence and creator, as in "CC BY 4.0, Micah Lanier".
-
-    CC0 asks for nothing; whoever publishes images of a CC BY style names its creator beside them.
-    """
+    """The styles that `avatars` accepts -> licence and creator, whom CC BY wants named beside published images."""
     return {style: f"{licence}, {creator}" for style, (licence, creator) in _STYLES.items()}
 
 
@@ -53,25 +46,12 @@ def avatar_styles() -> dict[str, str]:
 def avatars(
     n: int, size: int = 64, seed: int = 0, style: str = "open-peeps", *, progress: bool = True
 ) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
-    """The first n faces of a fixed, endless sequence.
+    """The first n faces of a fixed, endless sequence: face i depends on (style, size, seed, i) alone.
 
-    Face i depends on (style, size, seed, i) alone: asking for more faces appends, other seeds give other faces.
-    The first request renders (about 5 ms a face, with a bar if `progress`); later ones read the cache folder.
+    The first request renders (about 5 ms a face, with a bar if `progress`); later ones read the cache folder. `size` is
+    from 8 to 1024 pixels, `style` one of `avatar_styles()`. Returns x, float32 (n, 3, size, size) in [-1, 1], and
+    attributes: column -> array of n strings, a variant's name or a colour like "e78276"; "none" if this face lacks it.
     Raises TypeError or ValueError for a wrong argument, ImportError if the rendering libraries are not installed.
-
-    Args:
-        n: number of faces, >= 1.
-        size: width and height in pixels, 8 .. 1024.
-        seed: of the sequence.
-        style: one of `avatar_styles()`. The heads, expressions and colours of the default, Open Peeps (CC0), combine
-            to 50,400 faces, so that a large sample has repetitions (about 1 % at n = 2,500).
-        progress: show a bar while rendering.
-
-    Returns:
-        x: float32 (n, 3, size, size) in [-1, 1], on white unless the style draws a background.
-        attributes: column -> array of n strings: the name of a part's variant, or a colour's hexadecimal value
-            ("skin_color"); "none" if this face lacks it. "glasses" ("none", "glasses", "sunglasses", or a variant's
-            name in a style with glasses of its own) exists in all styles that have glasses.
     """
     n, seed = whole("n", n), seed_number("seed", seed)
     size = whole("size", size, at_least=8, at_most=1024)
@@ -130,9 +110,8 @@ class _Renderer:
 
     def fingerprint(self) -> str:
         """Changes whenever another version of a library or style could draw other pixels."""
-        versions = [
-            importlib.metadata.version(name) for name in ("dicebear-core", "dicebear-styles", "resvg-py")
-        ]
+        libraries = ("dicebear-core", "dicebear-styles", "resvg-py")
+        versions = [importlib.metadata.version(name) for name in libraries]
         text = json.dumps([*versions, hashlib.sha256(self.definition).hexdigest()])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -155,11 +134,7 @@ class _Renderer:
 
 
 def _varying(definition: dict[str, Any]) -> tuple[dict[str, str], bool]:
-    """Column -> name among the resolved options, for all that differs between faces of a style.
-
-    Read from the definition, so that the columns do not depend on n. The second value tells whether glasses are worn
-    as a variant of another part, so that a column of their own is to be derived.
-    """
+    """Column -> option, for all that differs between faces of a style, and whether to derive a column of glasses."""
     columns: dict[str, str] = {}
     glasses = False
     for name, part in definition["components"].items():
@@ -185,8 +160,7 @@ def _text(value: object) -> str:
 
 
 def _append(chunk: dict[str, np.ndarray], faces: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    new = {key: np.array([face[key] for face in faces]) for key in chunk}
-    return {key: np.concatenate([column, new[key]]) for key, column in chunk.items()}
+    return {key: np.concatenate([column, [face[key] for face in faces]]) for key, column in chunk.items()}
 
 
 def _load(file: Path, renderer: _Renderer) -> dict[str, np.ndarray]:

@@ -1,9 +1,4 @@
-"""The first 500 test images of CIFAR-10, offline: enough to look at, to compress, to measure a metric with.
-
-A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", technical report, University of Toronto,
-2009. The whole data set is `course_lib.data.cifar10`, a download. The sample is the unselected beginning of the
-test set, stored as one mosaic of 20 rows of 25 images.
-"""
+"""The first 500 test images of CIFAR-10 (Krizhevsky 2009), unselected and offline: a mosaic of 20 rows of 25 images."""
 
 import json
 
@@ -19,18 +14,13 @@ _ROWS, _COLUMNS, _SIDE = 20, 25, 32
 
 @course_defaults()
 def cifar10_sample() -> tuple[torch.Tensor, torch.Tensor]:
-    """The first 500 test images of CIFAR-10 and their labels, in the stored order.
+    """The first 500 test images of CIFAR-10 and their labels; DataFileError if a file is missing, truncated or altered.
 
-    Raises DataFileError: a data file is missing, truncated or altered; says which and how to restore it.
-
-    Returns:
-        x: float32 (500, 3, 32, 32) in [-1, 1], red first.
-        y: int64 (500,), 0 .. 9: airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck. Unselected,
-            so the classes are not equally frequent: 40 to 57 images each.
+    Returns x, float32 (500, 3, 32, 32) in [-1, 1], red first, and y, int64 (500,), 0 .. 9, as `data.cifar10`.
     """
     mosaic = decoded(read_verified(f"{_FILE}.png"))  # (640, 800, 3)
     labels = json.loads(read_verified(f"{_FILE}.json"))["labels"]
-    # The checksum vouches for the bytes; this guards against a wrong file listed with its right checksum.
+    # A wrong file, listed with its right checksum
     if mosaic.shape != (_ROWS * _SIDE, _COLUMNS * _SIDE, 3) or len(labels) != _ROWS * _COLUMNS:
         raise DataFileError(
             f"data/{_FILE}: expected a mosaic of {_ROWS} x {_COLUMNS} images and a label for each, "

@@ -1,12 +1,13 @@
 """Where the course's files live, and how they are read and written without ever trusting a broken one.
 
-`data_folder()` is the repository's own `data/`, whose `README.md` has the table of sha256 checksums that are compared;
-`cache_folder()` is for what can be made or downloaded again.
+`data_folder()` is the repository's own `data/`, with its sha256 checksums in `README.md`; `cache_folder()` is for what
+can be made or downloaded again.
 """
 
 import contextlib
 import getpass
 import hashlib
+import importlib.util
 import os
 import re
 import secrets
@@ -24,9 +25,7 @@ _CLONE = "Clone the whole repository and install from the clone (pip install -e 
 _HASH_CELL = re.compile(r"`([0-9a-f]{64})`")
 _PATH_CELL = re.compile(r"`([^`|]+)`")
 
-_verified: set[tuple[str, int, int, str]] = (
-    set()
-)  # (path, mtime, size, sha256) of files whose hash was found right
+_verified: set[tuple[str, int, int, str]] = set()  # (path, mtime, size, sha256) of what was found right
 _stand_ins: dict[Path, Path] = {}  # cache folder that cannot be written -> the temporary one in its place
 
 
@@ -40,10 +39,7 @@ def _source() -> Path:
 
 
 def repository_folder() -> Path:
-    """The clone that holds the course's book: around the library's source, else around the folder of COURSE_DATA.
-
-    Raises DataFileError: there is none, as when course_lib was installed without its repository.
-    """
+    """The clone with the course's book, around the library or the folder of COURSE_DATA; DataFileError if none."""
     folders = [_source()]
     if named := os.environ.get("COURSE_DATA"):
         folders.append(Path(named).expanduser().parent)
@@ -70,32 +66,23 @@ def data_folder() -> Path:
 
 
 def checksums() -> dict[str, str]:
-    """The table of data/README.md: path relative to the data folder -> sha256 in hexadecimal.
-
-    A row has a path in backticks in its first cell and 64 hexadecimal digits in backticks in another.
-    Raises DataFileError: the same path is listed twice with different checksums.
-    """
+    """The table of data/README.md: path below the data folder -> sha256; DataFileError if a path has two."""
     readme = data_folder() / "README.md"
     table: dict[str, str] = {}
     for line in readme.read_text(encoding="utf-8").splitlines():
         if row := _parse_row(line):
             path, digest = row
             if table.setdefault(path, digest) != digest:
-                raise DataFileError(
-                    f"{readme} lists {path} twice, with sha256 {table[path]} and {digest}; delete the wrong row"
-                )
+                both = f"{table[path]} and {digest}; delete the wrong row"
+                raise DataFileError(f"{readme} lists {path} twice, with sha256 {both}")
     return table
 
 
 def read_verified(relative_path: str) -> bytes:
     """The bytes of a file of the data folder, given only if its sha256 is the one in data/README.md.
 
-    `relative_path` has forward slashes, as in "images/coffee.png". A file is hashed once per process, and again if its
-    size or modification time changed.
-
-    Raises:
-        TypeError, ValueError: not a string, an absolute path, or one that leaves the data folder.
-        DataFileError: not in the table, missing, truncated or altered; says both sha256 and how to restore the file.
+    `relative_path` has forward slashes. TypeError or ValueError if it is no path below the folder; DataFileError, which
+    says how to restore the file, if it is not in the table, missing, truncated or altered.
     """
     path = data_folder() / _inside(relative_path)
     expected = checksums().get(relative_path)
@@ -119,11 +106,25 @@ def read_verified(relative_path: str) -> bytes:
     return content
 
 
-def record_checksum(relative_path: str, *, origin: str, licence: str) -> str:
-    """Lists a file of the data folder in data/README.md, or updates its row, and returns its sha256.
+def read_packaged(package: str, file: str, sha256: str, missing: str) -> bytes:
+    """The bytes of a `file` of an installed package, "NAME==VERSION", none of whose code is run.
 
-    Raises as `read_verified`, and TypeError or ValueError for an origin or licence that would break the table.
+    ImportError, which says `missing`, if it is not installed; DataFileError if the file's sha256 is another one.
     """
+    spec = importlib.util.find_spec(package.split("==")[0].replace("-", "_"))
+    if spec is None or spec.origin is None:
+        raise ImportError(missing)
+    path = Path(spec.origin).parent / file
+    content = path.read_bytes() if path.is_file() else b""
+    found = hashlib.sha256(content).hexdigest() if content else "no file"
+    if found != sha256:
+        restore = f"restore it with: pip install --force-reinstall --no-deps {package}"
+        raise DataFileError(f"{path}: expected sha256 {sha256}, found {found}; {restore}")
+    return content
+
+
+def record_checksum(relative_path: str, *, origin: str, licence: str) -> str:
+    """List a data file in data/README.md, or renew its row; returns its sha256. Raises as `read_verified`."""
     for name, text in (("origin", origin), ("licence", licence)):
         if not isinstance(text, str):
             raise TypeError(f"{name} must be a string; received {type(text).__name__}")
@@ -165,11 +166,7 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Writes `content` so that a reader sees the old file or the whole new one, never a part; returns the path.
-
-    The bytes go to a temporary name in the same folder (made if absent), which takes the final name in one step.
-    Raises TypeError for a wrong argument, OSError if the folder cannot be written or the disk is full.
-    """
+    """Write `content` so that readers see the old file or the whole new one; returns the path. TypeError or OSError."""
     if not isinstance(content, (bytes, bytearray, memoryview)):
         raise TypeError(f"content must be bytes; received {type(content).__name__}")
     if not isinstance(path, (str, os.PathLike)):
@@ -205,8 +202,8 @@ def require_writable(folder: Path, why: str) -> None:
 def cache_folder() -> Path:
     """A writable folder for what can be rendered or downloaded again; made if absent.
 
-    The environment variable COURSE_CACHE names it; else it is ~/.cache/generative-modelling-course. If it cannot be
-    written, a temporary folder stands in for it, with one warning: the same one for every process of a user.
+    The variable COURSE_CACHE names it; else it is ~/.cache/generative-modelling-course, or, with one warning, a
+    temporary folder of the user's if that cannot be written.
     """
     named = os.environ.get("COURSE_CACHE")
     try:

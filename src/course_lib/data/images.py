@@ -1,8 +1,4 @@
-"""The course's one image convention, and the only place where bytes become images and back.
-
-An image batch is a float32 tensor (N, C, H, W) with values in [-1, 1]: -1 is black, +1 is white (or a
-fully lit colour channel). The symmetric range is that of tanh, in which most generators of the course end.
-"""
+"""Where bytes become images and back: float32 (N, C, H, W) with values in [-1, 1], -1 for black and +1 for white."""
 
 import io
 
@@ -13,27 +9,20 @@ import torch
 def from_uint8(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
     """Bytes as files store them, channels last -> images as the course uses them.
 
-    `pixels` are uint8 (N, H, W) for grey images or (N, H, W, C) with C = 1 or 3, values 0..255. Returns a copy,
-    float32 (N, C, H, W) in [-1, 1]; 0 maps to exactly -1 and 255 to exactly +1.
-    Raises TypeError for anything but uint8 arrays and tensors, ValueError for another shape or an empty one.
+    `pixels` are uint8 (N, H, W) or (N, H, W, C) with C = 1 or 3. Returns a copy, float32 (N, C, H, W) in [-1, 1]; 0
+    maps to exactly -1 and 255 to exactly +1. TypeError for another dtype, ValueError for another shape or an empty one.
     """
     if not isinstance(pixels, (np.ndarray, torch.Tensor)):
         raise TypeError(f"pixels must be a uint8 array or tensor; received {type(pixels).__name__}")
     if pixels.dtype not in (np.dtype(np.uint8), torch.uint8):
-        raise TypeError(
-            f"pixels must be uint8 (0..255); received {pixels.dtype}. "
-            "If they are floats in [-1, 1] already, no conversion is needed"
-        )
+        advice = "floats in [-1, 1] need no conversion"
+        raise TypeError(f"pixels must be uint8 (0..255); received {pixels.dtype}; {advice}")
     shape = tuple(pixels.shape)
     if len(shape) == 3 and shape[2] in (1, 3):
-        raise ValueError(
-            f"pixels must be (N, H, W) or (N, H, W, C); received shape {shape}, one colour picture as it seems: "
-            "pass pixels[None]"
-        )
+        advice = "one colour picture as it seems: pass pixels[None]"
+        raise ValueError(f"pixels must be (N, H, W) or (N, H, W, C); received shape {shape}, {advice}")
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or 0 in shape:
-        raise ValueError(
-            f"pixels must be non-empty, (N, H, W) or (N, H, W, C) with C = 1 or 3; received shape {shape}"
-        )
+        raise ValueError(f"pixels must be non-empty (N, H, W[, C]) with C = 1 or 3; received shape {shape}")
     # A copy: arrays made from file bytes are read-only, and tensors cannot be.
     x = torch.from_numpy(pixels.copy()) if isinstance(pixels, np.ndarray) else pixels
     x = x.unsqueeze(1) if x.dim() == 3 else x.movedim(3, 1)  # (N, C, H, W)
@@ -44,9 +33,8 @@ def from_uint8(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
 def to_uint8(x: torch.Tensor) -> np.ndarray:
     """Images (N, C, H, W), C = 1 or 3, on any device -> bytes, channels last; the inverse of `from_uint8`.
 
-    Returns a uint8 array (N, H, W) if C = 1, else (N, H, W, 3): values outside [-1, 1] (a linear decoder's, say)
-    are clipped, as any screen would, and the others rounded to the nearest byte.
-    Raises TypeError for anything but floating-point tensors, ValueError for another shape, an empty one, or NaN.
+    Returns a uint8 array (N, H, W) if C = 1, else (N, H, W, 3), rounded, values outside [-1, 1] clipped. TypeError for
+    anything but floating-point tensors, ValueError for another shape, an empty one, or NaN.
     """
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         received = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__

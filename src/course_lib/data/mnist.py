@@ -1,8 +1,4 @@
-"""MNIST, complete and offline: 60,000 + 10,000 handwritten digits, 28 x 28, ten classes.
-
-Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
-Proceedings of the IEEE 86 (11), 1998. The four files in `data/mnist` are the original IDX files, recompressed.
-"""
+"""MNIST (LeCun et al. 1998), complete and offline: 60,000 + 10,000 handwritten digits, in the original files."""
 
 import gzip
 import math
@@ -25,19 +21,15 @@ _SIZE = {"train": 60_000, "test": 10_000}
 def mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     """The images and labels of one split, "train" (60,000) or "test" (10,000), in the order of the original files.
 
-    Raises TypeError or ValueError for another split, DataFileError if a file is missing, truncated or altered.
-
-    Returns:
-        x: float32 (N, 1, 28, 28) in [-1, 1]; the paper is -1, the ink +1.
-        y: int64 (N,), the digit 0..9.
+    Returns x, float32 (N, 1, 28, 28), ink +1 on paper -1, and y, int64 (N,), the digit 0..9. Raises TypeError or
+    ValueError for another split, DataFileError if a file is missing, truncated or altered.
     """
     prefix = PREFIX[choice("split", split, PREFIX)]
     arrays = []
     for name, shape in (("images-idx3", (_SIZE[split], 28, 28)), ("labels-idx1", (_SIZE[split],))):
         path = f"mnist/{prefix}-{name}-ubyte.gz"
         array = unzip_idx(read_verified(path), f"data/{path}")
-        # The checksum vouches for the bytes; this guards against a wrong file listed with its right checksum.
-        if array.shape != shape:
+        if array.shape != shape:  # a wrong file, listed with its right checksum
             raise DataFileError(f"data/{path}: expected shape {shape}, found {array.shape}")
         arrays.append(array)
     images, labels = arrays
@@ -47,16 +39,15 @@ def mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
 def parse_idx(raw: bytes) -> np.ndarray:
     """The uint8 array in the bytes of an IDX file of unsigned bytes, with the header's shape: a read-only view.
 
-    IDX: two zero bytes, one byte for the type (0x08: unsigned byte), one for the number of dimensions, each
-    dimension as a big-endian 32-bit integer, and then the values, last dimension fastest.
-    Raises TypeError for anything but bytes, ValueError for another header, value type or length.
+    IDX: 00 00 08, the number of dimensions, each as a big-endian 32-bit integer, then the values, last dimension
+    fastest. Raises TypeError for anything but bytes, ValueError for another header, value type or length.
     """
     if not isinstance(raw, bytes):
         raise TypeError(f"raw must be bytes; received {type(raw).__name__}")
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or raw[3] == 0:
+        received = raw[:4].hex(" ") or "nothing"
         raise ValueError(
-            f"an IDX file of bytes starts with 00 00 08 and a number of dimensions >= 1; "
-            f"received {raw[:4].hex(' ') or 'nothing'}"
+            f"an IDX file starts with 00 00 08 and a number of dimensions >= 1; received {received}"
         )
     n_dims = raw[3]
     header = 4 + 4 * n_dims

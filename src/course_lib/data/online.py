@@ -1,11 +1,8 @@
 """Larger data sets, which torchvision downloads into the cache folder when asked for: Fashion-MNIST, CIFAR-10, CelebA.
 
-The archives of the first two are compared with their published md5 at every call and parsed without unpacking.
-CIFAR-10 is the authors' binary version, since the usual "python version" is a set of pickles: the course loads none.
-
-All raise TypeError or ValueError for a wrong argument; DownloadError, which says what to do, if offline or if the
-download failed its checksum (for CelebA: gdown missing, or the host's daily quota used up); and DataFileError if what
-was downloaded is not what its name says or cannot be read.
+The archives of the first two are compared with their published md5 and parsed without unpacking, and none is a pickle.
+All raise TypeError or ValueError for a wrong argument; DownloadError, which says what to do, if the download failed;
+DataFileError if what was downloaded cannot be read.
 """
 
 import contextlib
@@ -37,9 +34,8 @@ class DownloadError(ConnectionError):
 def fashion_mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     """Fashion-MNIST: 60,000 ("train") + 10,000 ("test") images of clothes (Xiao et al. 2017). 30 MB to download.
 
-    Returns:
-        x: float32 (N, 1, 28, 28) in [-1, 1].
-        y: int64 (N,), 0 .. 9: T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot.
+    Returns x, float32 (N, 1, 28, 28) in [-1, 1], and y, int64 (N,), 0 .. 9: T-shirt, trouser, pullover, dress, coat,
+    sandal, shirt, sneaker, bag, ankle boot.
     """
     prefix = PREFIX[choice("split", split, PREFIX)]
     from torchvision.datasets import FashionMNIST
@@ -61,9 +57,8 @@ def fashion_mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
 def cifar10(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     """CIFAR-10: 50,000 ("train") + 10,000 ("test") colour photographs (Krizhevsky 2009). 170 MB to download.
 
-    Returns:
-        x: float32 (N, 3, 32, 32) in [-1, 1], red first.
-        y: int64 (N,), 0 .. 9: airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck.
+    Returns x, float32 (N, 3, 32, 32) in [-1, 1], red first, and y, int64 (N,), 0 .. 9: airplane, automobile, bird, cat,
+    deer, dog, frog, horse, ship, truck.
     """
     names = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
     wanted = names[choice("split", split, names)]
@@ -88,16 +83,12 @@ def cifar10(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
 def celeba(
     split: str = "train", size: int = 64, *, n: int | None = 20_000
 ) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
-    """CelebA: photographs of celebrities' faces with 40 attributes (Liu et al. 2015). 1.4 GB to download.
+    """CelebA: photographs of celebrities' faces with 40 attributes (Liu et al. 2015). 1.4 GB to download, by gdown.
 
-    For non-commercial research only, so nothing of it is in the repository. Needs the package gdown for the download.
-    Faces are cropped to the central 178 x 178 pixels of the aligned images and resized once (bilinear, antialiased);
-    the result is cached. Returns x, float32 (N, 3, size, size) in [-1, 1], and attributes, name -> bool array (N,).
-
-    Args:
-        split: "train" (162,770 images), "valid" (19,867) or "test" (19,962).
-        size: width and height in pixels, 8 .. 178.
-        n: how many, from the first; None for all. Memory: n * 12 * size**2 bytes, 1 GB for the default.
+    For non-commercial research only. The central 178 x 178 pixels are resized once (bilinear, antialiased) and cached.
+    `split` is "train" (162,770 images), "valid" (19,867) or "test" (19,962), `size` 8 .. 178 pixels, `n` how many, from
+    the first, None for all; 12 * n * size**2 bytes. Returns x, float32 (N, 3, size, size) in [-1, 1], and attributes,
+    name -> bool array (N,).
     """
     split = choice("split", split, ("train", "valid", "test"))
     size = whole("size", size, at_least=8, at_most=178)

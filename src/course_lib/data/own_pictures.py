@@ -34,13 +34,9 @@ def pictures(
 ) -> tuple[torch.Tensor, list[str]]:
     """All pictures in a folder and its sub-folders, as one set of squares of one size.
 
-    Reads JPEG, PNG, WebP, BMP, GIF and TIFF, the first picture where a file has several; colour profiles are ignored.
-    Pictures are turned as their camera was held, transparent parts become white, and resizing is antialiased
-    (Lanczos). The order is that of the files' names. Hidden files and those that file managers write are passed over;
-    a warning names what else is left out, other kinds of files and links to folders.
-
-    Where left and right may be swapped, ``torch.cat([x, x.flip(3)])`` doubles them. Pictures in sub-folders, one for
-    each class, have their labels in their names: ``file.split("/")[0]``.
+    Reads JPEG, PNG, WebP, BMP, GIF and TIFF in the order of their names, the first picture where a file has several.
+    They are turned as the camera was held, transparent parts become white, and resizing is antialiased (Lanczos). A
+    warning names what is left out, other kinds of files and links to folders; hidden files are passed over.
 
     Args:
         folder: where the pictures are; "~" stands for the home folder.
@@ -48,8 +44,7 @@ def pictures(
         colour: False turns them into grey images.
         crop: True keeps the square in the middle; False keeps the whole picture and fills up with white.
         skip_broken: True leaves out files that cannot be read, with a warning, instead of raising ValueError.
-        limit_gb: refuse what would take more memory than this (10^9 bytes), before reading it: the set, 4 * N * C *
-            size**2 bytes, and beside it the largest picture while it is decoded, about 8 bytes for each of its pixels.
+        limit_gb: refuse what would take more memory than this (10^9 bytes), the set or a picture while it is decoded.
         progress: show a bar while reading 100 files or more.
 
     Returns:
@@ -96,10 +91,8 @@ def pictures(
         if not kept:
             raise ValueError(report + "No other is left")
         if not skip_broken:
-            raise ValueError(
-                f"{report}The other {len(kept):,} can; move these out of the folder or save them anew, or pass "
-                "skip_broken=True to go on without them"
-            )
+            advice = "move these out of the folder or save them anew, or pass skip_broken=True to go on without them"
+            raise ValueError(f"{report}The other {len(kept):,} can; {advice}")
         warnings.warn(f"{report}Going on with the other {len(kept):,}", stacklevel=3)
     if small:
         warnings.warn(
@@ -225,7 +218,6 @@ def _on_white(image: Any) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Why a file could not be read, in one line."""
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):

@@ -1,7 +1,4 @@
-"""Three photographs without copyright restrictions, for style transfer and for looking at filters and metrics.
-
-Where they come from, who gave them away and how they were cropped is told in `data/README.md`.
-"""
+"""Three photographs without copyright restrictions (`data/README.md`), for filters, metrics and style transfer."""
 
 import torch
 import torch.nn.functional as F
@@ -16,14 +13,10 @@ _NAMES = ("astronaut", "chelsea", "coffee")
 
 @course_defaults()
 def photo(name: str, size: int | None = None) -> torch.Tensor:
-    """One colour photograph: float32 (1, 3, H, W) in [-1, 1], red first.
+    """One colour photograph: float32 (1, 3, H, W) in [-1, 1], red first; DataFileError if its file is damaged.
 
-    Raises TypeError or ValueError for a wrong argument, DataFileError if the file is missing, truncated or altered.
-
-    Args:
-        name: "astronaut" (Eileen Collins; NASA), "chelsea" (a cat) or "coffee" (an espresso on a wooden table).
-        size: width and height wanted, in pixels, >= 1; None leaves the 256 x 256 of the file. Resizing is bicubic
-            and antialiased, as a photograph that is made smaller without it shows patterns that are not there.
+    `name` is "astronaut" (Eileen Collins; NASA), "chelsea" (a cat) or "coffee" (an espresso). `size` is the width and
+    height wanted (bicubic, antialiased); None leaves 256 x 256. TypeError or ValueError for others.
     """
     name = choice("name", name, _NAMES)
     if size is not None:

@@ -1,11 +1,8 @@
-"""Point sets in the plane: small enough to see a whole distribution, and each mode of it.
+"""Point sets in the plane: small enough to see a whole distribution, and each mode of it (L. Metz et al. 2017).
 
-`ring` and `grid` are the mixtures of Gaussians on which mode collapse is usually shown (L. Metz et al.,
-"Unrolled generative adversarial networks", 2017); `two_moons` is scikit-learn's `make_moons` shape.
-
-All draw n >= 1 points and give `points`, float32 (n, 2), and for each the index of the part that it came from,
-int64 (n,). `seed` is that of the draws; `std` and `noise` are standard deviations along each axis, >= 0. They raise
-TypeError or ValueError for an argument of the wrong type, out of range, NaN or infinite.
+All draw n >= 1 points and give `points`, float32 (n, 2), and for each the index of the part that it came from, int64
+(n,). `seed` is that of the draws; `std` and `noise` are standard deviations along each axis, >= 0. They raise TypeError
+or ValueError for an argument of the wrong type, out of range, NaN or infinite.
 """
 
 import math
@@ -20,10 +17,7 @@ from course_lib.precision import course_defaults
 def ring(
     n: int, *, modes: int = 8, radius: float = 2.0, std: float = 0.02, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draws from an equal mixture of `modes` isotropic Gaussians on a circle about the origin, `radius` > 0.
-
-    Returns the points, float32 (n, 2), and the Gaussian of each, int64 (n,), an index into `ring_centres`.
-    """
+    """Draws from an equal mixture of `modes` Gaussians on a circle about the origin, numbered as in `ring_centres`."""
     return _mixture(n, ring_centres(modes=modes, radius=radius), std, seed)
 
 
@@ -31,21 +25,13 @@ def ring(
 def grid(
     n: int, *, side: int = 5, spacing: float = 2.0, std: float = 0.05, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draws from an equal mixture of side x side isotropic Gaussians on a square grid about the origin.
-
-    `spacing` > 0 is the distance of neighbouring centres. Returns the points, float32 (n, 2), and the Gaussian of
-    each, int64 (n,), an index into `grid_centres`.
-    """
+    """Draws from an equal mixture of side x side Gaussians, `spacing` apart, numbered as in `grid_centres`."""
     return _mixture(n, grid_centres(side=side, spacing=spacing), std, seed)
 
 
 @course_defaults()
 def two_moons(n: int, *, noise: float = 0.05, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draws from two interleaved half circles of radius 1, each with probability one half, plus Gaussian noise.
-
-    Moon 0 is the upper half of the circle about (0, 0), moon 1 the lower half of the circle about (1, 1/2).
-    Returns the points, float32 (n, 2), and the moon of each, int64 (n,).
-    """
+    """Draws from two interleaved half circles of radius 1, about (0, 0) and (1, 1/2), plus Gaussian `noise`."""
     n, noise = whole("n", n), real("noise", noise)
     generator = torch.Generator().manual_seed(seed_number("seed", seed))
     moon = torch.randint(2, (n,), generator=generator)  # (n,)

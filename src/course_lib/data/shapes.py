@@ -1,8 +1,4 @@
-"""Discs: images whose degrees of freedom are known, one (`discs`, "syn-circles") or four (`moving_discs`).
-
-`discs` are concentric, and all images of one radius are identical: the data set is one-dimensional although an image
-has 4,096 pixels, and a perfect generator must hit 32 points.
-"""
+"""Discs: images whose degrees of freedom are known, one (`discs`, "syn-circles") or four (`moving_discs`)."""
 
 import torch
 from torch import Tensor
@@ -15,12 +11,8 @@ from course_lib.precision import course_defaults
 def discs(n: int | None = None, *, size: int = 64, n_radii: int = 32, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Centred white discs on black: n, each with a radius chosen uniformly, or if n is None one of each, rising.
 
-    They have `size` >= 2 pixels each way and `n_radii` radii, at most size // 2 so that no two discs are the same.
-    Raises TypeError or ValueError: an argument that is not a whole number, or out of range.
-
-    Returns:
-        x: float32 (N, 1, size, size), each pixel -1 (black) or +1 (white); N is n, or n_radii if n is None.
-        radius_index: int64 (N,), 0 .. n_radii - 1, an index into `disc_radii(size, n_radii)`.
+    `size` >= 2 pixels each way, `n_radii` at most size // 2. Returns x, float32 (N, 1, size, size), -1 or +1, and the
+    index into `disc_radii(size, n_radii)`, int64 (N,). TypeError or ValueError for other arguments.
     """
     radii = disc_radii(size, n_radii)  # checks both
     size, n_radii = int(size), len(radii)
@@ -54,13 +46,9 @@ FACTORS = ("column", "row", "radius", "brightness")
 def moving_discs(n: int, *, size: int = 32, levels: int = 10, seed: int = 0) -> tuple[Tensor, Tensor]:
     """n discs on black with four independent uniform factors: column and row of the centre, radius, brightness.
 
-    To measure disentanglement with (chapter 6): images of `size` >= 8 pixels each way, `levels` >= 2 values of each
-    factor. Edges are antialiased, so the image is a continuous function of the factors; no disc is cut by the border.
-    Raises TypeError or ValueError: an argument that is not a whole number, or out of range.
-
-    Returns:
-        x: float32 (N, 1, size, size) in [-1, 1].
-        factors: int64 (N, 4), 0 .. levels - 1, in the order of `FACTORS`.
+    To measure disentanglement with (chapter 6): `size` >= 8 pixels each way, `levels` >= 2 values of each factor, edges
+    antialiased, none cut by the border. Returns x, float32 (N, 1, size, size) in [-1, 1], and factors, int64 (N, 4)
+    from 0 to levels - 1, in the order of `FACTORS`. TypeError or ValueError for no whole number, or one out of range.
     """
     size, levels = whole("size", size, at_least=8), whole("levels", levels, at_least=2)
     n = whole("n", n)

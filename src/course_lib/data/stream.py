@@ -1,7 +1,4 @@
-"""An endless stream of shuffled minibatches from data that lies on the device already.
-
-The course's data sets fit into any GPU's memory; a minibatch is then one indexing operation, faster than a DataLoader.
-"""
+"""An endless stream of shuffled minibatches from data that lies on the device already, faster than a DataLoader."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,14 +18,11 @@ class Stream:
         x: tensor (N, ...), N >= 1, finite. All that is wrong raises TypeError or ValueError.
         *others: further tensors (N, ...), indexed alike (labels, say).
         batch: images per minibatch, 1 .. N.
-        generator: source of the permutations, on the CPU (then a seed gives the same batches on every device)
-            or on the data's device; may be shared with other draws. None makes one on the CPU seeded with 0.
+        generator: of the permutations, on the CPU or the data's device, perhaps shared; None makes one with seed 0.
         device: where to keep the data and yield the batches; None leaves them on x's device.
         drop_last: if N is no multiple of `batch`, leave out the rest of each permutation; else it is a shorter batch.
 
-    Attributes:
-        images_seen: images yielded so far: the course's measure of training progress.
-        epoch: passes over the data that have begun.
+    Attributes `images_seen` and `epoch`: images yielded so far, and passes over the data that have begun.
     """
 
     def __init__(
@@ -105,11 +99,7 @@ class Stream:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on where the stream that gave `state` was; also sets the generator's state.
-
-        Raises TypeError or ValueError, and leaves the stream unchanged, if `state` is no mapping, lacks keys, has wrong
-        values, or is of a stream over another number of images, with another batch or drop_last.
-        """
+        """Go on where the stream that gave `state` was; TypeError or ValueError, nothing changed, if it cannot."""
         if not isinstance(state, Mapping):
             raise TypeError(f"state must be a mapping as state_dict() gives; received {type(state).__name__}")
         keys = self.state_dict()

@@ -1,16 +1,10 @@
-"""Experiments that are too long for a page, recorded as ``data/records/NAME.json``: one file each.
-
-On the command line: ``python -m course_lib.zoo record NAME``.
-"""
-
-from __future__ import annotations
+"""Experiments that are too long for a page, recorded by ``python -m course_lib.zoo record NAME``: one file each."""
 
 import importlib
 from pathlib import Path
-from typing import Any
 
 from course_lib import data, zoo
-from course_lib.cards import full_name
+from course_lib.cards import Facts, full_name
 from course_lib.recipes.making import hardware
 from course_lib.training import Runtime, Snapshots
 
@@ -24,16 +18,11 @@ EXPERIMENTS = {  # name -> the function's module and name; a module is imported 
 }
 
 
-def record(
-    name: str, *, device: str | None = None, quiet: bool = False, resume: bool = False
-) -> dict[str, Any]:
+def record(name: str, *, device: str | None = None, quiet: bool = False, resume: bool = False) -> Facts:
     """Run the experiment `name` in full and write ``data/records/NAME.json``; returns what it holds.
 
-    Its parts (`Runtime.part`) are kept in the cache folder until it is through.
-
-    Raises:
-        ValueError: no experiment of this name; nothing to resume, or what there is comes from another run.
-        PermissionError: the data folder cannot be written; said before the experiment, not after it.
+    Its parts (`Runtime.part`) are kept until it is through. ValueError: no such experiment, nothing to resume, or a
+    part of another run. PermissionError: the data folder cannot be written.
     """
     if name not in EXPERIMENTS:
         raise ValueError(f"experiment: expected one of {', '.join(sorted(EXPERIMENTS))}, got {name!r}")
@@ -43,13 +32,8 @@ def record(
     kept = Snapshots(folder(name), {"record": name, "seed": 0, "device": device or "the best"}, resume=resume)
     rt = Runtime("gpu", device, seed=0, snapshots=kept)
     facts = run(rt, quiet)
-    card = {
-        "name": name,
-        "recipe": full_name(run),
-        "hardware": hardware(rt),
-        "minutes": round(rt.seconds / 60, 1),
-    }
-    card.update(facts)
+    card = {"name": name, "recipe": full_name(run), "hardware": hardware(rt)}
+    card |= {"minutes": round(rt.seconds / 60, 1), **facts}
     zoo.write_card(f"{zoo.RECORDS}/{name}.json", card)
     kept.remove()
     return card

@@ -1,7 +1,5 @@
 """Mutual information gap of β-VAEs against β (chapter 6)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from course_lib import data

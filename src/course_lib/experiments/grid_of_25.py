@@ -1,7 +1,6 @@
 """Chapter 8's experiment on mode collapse: the same networks, optimizers, steps and batches; only the game differs."""
 
-from __future__ import annotations
-
+from functools import partial
 from typing import Any
 
 from course_lib import checks, data
@@ -28,10 +27,7 @@ GAMES: dict[str, dict[str, Any]] = {
 def record_grid(
     rt: Runtime, quiet: bool = False, *, steps: int = STEPS, seeds: int = SEEDS, looks: int = 12
 ) -> Facts:
-    """Modes and quality of a plain GAN and of a relativistic one with R1 and R2 on the grid of 25 (chapter 8).
-
-    `looks`: how often in the training the modes are counted, the last time at its end.
-    """
+    """Modes and quality of a plain GAN and of a relativistic one with R1 and R2 on the grid of 25, at `looks` times."""
     centres = data.grid_centres(side=SIDE, spacing=SPACING)
     every = checks.whole("steps", steps, at_least=checks.whole("looks", looks)) // looks
     runs: dict[str, dict[str, list[Any]]] = {}
@@ -60,10 +56,7 @@ def record_grid(
 
     with progress(seeds * len(GAMES), "grid of 25", unit=" runs", quiet=quiet) as bar:
         for name in GAMES:
-            found = [
-                rt.part(f"{name}-{seed}", lambda name=name, seed=seed: one(name, seed))
-                for seed in range(seeds)
-            ]
+            found = [rt.part(f"{name}-{seed}", partial(one, name, seed)) for seed in range(seeds)]
             shown[name] = found[0]["shown"]
             keys = ("captured", "quality", "counts", "quality_along")
             runs[name] = {key: [run[key] for run in found] for key in keys}

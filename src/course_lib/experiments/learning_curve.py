@@ -1,7 +1,5 @@
 """How much better a digit classifier gets with more pictures (chapter 1)."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,11 +12,7 @@ from course_lib.training import Runtime, accuracy
 
 
 def record_cnn_learning_curve(rt: Runtime, quiet: bool = False) -> Facts:
-    """Test accuracy of `DigitCNN` trained on few images: 5 seeds for each of 5 sizes (chapter 1).
-
-    The same number of images of each class, no augmentation; Adam with a one-cycle learning rate and momentum for 600
-    steps of 64 images (1,200 from n = 3,000 on), whatever n, so that small sets are seen many times.
-    """
+    """Test accuracy of `DigitCNN` trained on few images, as many of each class: 5 seeds for each of 5 sizes."""
     sizes, seeds = (100, 300, 1000, 3000, 10000), 5
     x, y = data.mnist("train")
     x_test, y_test = data.mnist("test")
@@ -44,9 +38,8 @@ def train_small_cnn(rt: Runtime, x: Tensor, y: Tensor, *, steps: int, seed: int 
     model = rt.place(DigitCNN()).train()
     optimizer = torch.optim.Adam(model.parameters())  # the schedule sets its learning rate and its momentum
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
-    stream = data.Stream(
-        rt.place(x), y.to(rt.device), batch=64, generator=torch.Generator().manual_seed(seed)
-    )
+    generator = torch.Generator().manual_seed(seed)
+    stream = data.Stream(rt.place(x), y.to(rt.device), batch=64, generator=generator)
     for _, (images, labels) in zip(range(steps), stream, strict=False):
         loss = F.cross_entropy(model(images), labels)
         optimizer.zero_grad(set_to_none=True)

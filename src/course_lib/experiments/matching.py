@@ -1,11 +1,10 @@
 """Chapter 14's experiment: matching scores up to n = 5,000, and what they cost to compute."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,11 +26,7 @@ K = 15  # neighbours kept by the sparse variant
 def record_matching(
     rt: Runtime, quiet: bool = False, *, sizes: Sequence[int] = SIZES, repeats: Sequence[int] = REPEATS
 ) -> Facts:
-    """Matching scores (pixels) of the generators and of held-out pictures at rising n, and seconds (chapter 14).
-
-    On digits, discs and avatars. The seconds are those of one processor core if the process has one thread
-    (OMP_NUM_THREADS=1).
-    """
+    """Matching scores (pixels) of generators and held-out pictures at rising n, and processor seconds (chapter 14)."""
     with progress(4, "matching scores", unit=" parts", quiet=quiet) as bar:
         train, test = data.mnist("train")[0], data.mnist("test")[0]
         facts: Facts = {"k": K}
@@ -71,22 +66,16 @@ def scores_by_size(
 ) -> dict[str, Any]:
     """Scores of each source against n of `real` drawn at random, the same for all sources, for each n in `sizes`.
 
-    Returns:
-        ``sizes``; ``scores`` and ``ci95``: for each source a list per size, of as many numbers as `repeats` says;
-        ``above``: for each source but TEST and each size, its score minus that of TEST in the first repeat, with the
-        half-width of the interval.
+    By source and size a list of `repeats`: ``scores`` and ``ci95``; ``above``: the first minus TEST's, with its ci95.
     """
     scores: dict[str, list[list[float]]] = {name: [] for name in made}
     errors: dict[str, list[list[float]]] = {name: [] for name in made}
     above: dict[str, list[list[float]]] = {name: [] for name in made if name != "TEST"}
     for i, (n, times) in enumerate(zip(sizes, repeats, strict=True)):
         for repeat in range(times):
-            generator = torch.Generator().manual_seed(1000 * i + repeat)
-            x = draw(real, n, generator)
-            found = {
-                name: metrics.matching_score(x, make(n, generator), extractor=None)
-                for name, make in made.items()
-            }
+            g = torch.Generator().manual_seed(1000 * i + repeat)
+            x = draw(real, n, g)
+            found = {key: metrics.matching_score(x, make(n, g), extractor=None) for key, make in made.items()}
             for name, score in found.items():
                 if not repeat:
                     scores[name].append([])
@@ -100,10 +89,7 @@ def scores_by_size(
 
 
 def seconds(x: Tensor, sizes: Sequence[int]) -> dict[str, Any]:
-    """Processor seconds to match n of the pictures x with n others: dense, by the solvers of SciPy and POT, and sparse.
-
-    The sparse variant goes on to twice and four times the largest size.
-    """
+    """Processor seconds to match n of the pictures x with n others: dense, by SciPy and POT, and sparse."""
     import ot
     from scipy.optimize import linear_sum_assignment
 
@@ -112,31 +98,24 @@ def seconds(x: Tensor, sizes: Sequence[int]) -> dict[str, Any]:
     def two(n: int) -> tuple[Tensor, Tensor]:
         return x[order[:n]], x[order[n : 2 * n]]
 
-    def dense(a: Tensor, b: Tensor) -> None:
-        metrics.matching_score(a, b, extractor=None)
+    def costs(a: Tensor, b: Tensor) -> np.ndarray:
+        return metrics.cost_matrix(a.flatten(1), b.flatten(1)).numpy()
 
-    def scipy(a: Tensor, b: Tensor) -> None:
-        linear_sum_assignment(metrics.cost_matrix(a.flatten(1), b.flatten(1)).numpy())
-
-    def pot(a: Tensor, b: Tensor) -> None:
-        ot.emd([], [], metrics.cost_matrix(a.flatten(1), b.flatten(1)).numpy(), numItermax=10**9)
-
-    def sparse(a: Tensor, b: Tensor) -> None:
-        metrics.sparse_matching_score(a, b, K, extractor=None)
-
-    dense(*two(sizes[0]))  # imports are not counted
-    few = [*sizes, 2 * sizes[-1], 4 * sizes[-1]]
-    return {
-        "n": list(sizes),
-        "dense": [timed(dense, *two(n)) for n in sizes],
-        "scipy": [timed(scipy, *two(n)) for n in sizes],
-        "pot": [timed(pot, *two(n)) for n in sizes],
-        "n_sparse": few,
-        "sparse": [timed(sparse, *two(n)) for n in few],
+    solvers: dict[str, Callable[[Tensor, Tensor], Any]] = {
+        "dense": lambda a, b: metrics.matching_score(a, b, extractor=None),
+        "scipy": lambda a, b: linear_sum_assignment(costs(a, b)),
+        "pot": lambda a, b: ot.emd([], [], costs(a, b), numItermax=10**9),
+        "sparse": lambda a, b: metrics.sparse_matching_score(a, b, K, extractor=None),
     }
+    solvers["dense"](*two(sizes[0]))  # imports are not counted
+    more = [*sizes, 2 * sizes[-1], 4 * sizes[-1]]
+    found: dict[str, Any] = {"n": list(sizes), "n_sparse": more}
+    for name, solve in solvers.items():
+        found[name] = [timed(solve, *two(n)) for n in (more if name == "sparse" else sizes)]
+    return found
 
 
-def timed(work: Callable[[Tensor, Tensor], None], a: Tensor, b: Tensor) -> float:
+def timed(work: Callable[[Tensor, Tensor], Any], a: Tensor, b: Tensor) -> float:
     """Processor seconds that `work` takes with two samples, to the millisecond."""
     start = time.process_time()
     work(a, b)

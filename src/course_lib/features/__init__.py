@@ -1,8 +1,7 @@
-"""Frozen extractors: what a distance or a score between images is measured with.
+"""Frozen extractors, each with its name: what a distance or a score between images is measured with.
 
-Each knows its name, its preprocessing and the length of its features, because a score without them means nothing.
 `digit_classifier`, `avatar_attributes`, `imagenet` and `perceptual` work offline; `vgg19`, `inception` and `lpips`
-download torchvision's weights at the first call (`course_lib.features.torchvision_weights`).
+download torchvision's weights at the first call.
 """
 
 from course_lib.features.avatars import AvatarAttributes, avatar_attributes

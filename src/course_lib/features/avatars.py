@@ -1,7 +1,5 @@
 """What drawn faces are measured with: a classifier that names the parts of a face."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,18 +36,12 @@ class AvatarAttributes(Extractor):
 
     def predict(self, x: Tensor) -> dict[str, np.ndarray]:
         """Attribute -> array of N names, the likeliest, as in the table of `data.avatars`."""
-        return {
-            attribute: np.array(self.names[attribute])[logits.argmax(1).cpu().numpy()]
-            for attribute, logits in self.logits(x).items()
-        }
+        likeliest = {key: logits.argmax(1).cpu().numpy() for key, logits in self.logits(x).items()}
+        return {key: np.array(self.names[key])[numbers] for key, numbers in likeliest.items()}
 
 
 def avatar_attributes(device: str | torch.device = "cpu") -> AvatarAttributes:
-    """The shipped classifier of drawn faces (checkpoint ``avatar_classifier``), the extractor of their metrics.
-
-    It knows the style "open-peeps" of `data.avatars`, blurred, shifted and noisy, too: glasses, head, expression,
-    facial_hair, mask, clothing_color, head_contrast_color and skin_color. DataFileError if its checkpoint is missing.
-    """
+    """The shipped classifier of "open-peeps" faces, the extractor of their metrics; DataFileError if it is missing."""
     net = zoo.load("avatar_classifier", device)
     assert isinstance(net, AvatarCNN)
     return AvatarAttributes(net.to(memory_format=torch.channels_last), "avatar_classifier (Open Peeps CNN)")

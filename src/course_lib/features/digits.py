@@ -1,7 +1,5 @@
 """What digits are measured with: a classifier trained on MNIST."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -22,10 +20,7 @@ class DigitClassifier(Extractor):
 
 
 def digit_classifier(device: str | torch.device = "cpu") -> DigitClassifier:
-    """The shipped digit classifier (checkpoint ``digit_classifier``), the extractor of all digit metrics.
-
-    Raises DataFileError if its checkpoint is missing or altered.
-    """
+    """The shipped classifier (checkpoint ``digit_classifier``) that all digit metrics use; DataFileError if missing."""
     net = zoo.load("digit_classifier", device)
     assert isinstance(net, DigitCNN)
     return DigitClassifier(net.to(memory_format=torch.channels_last), "digit_classifier (MNIST CNN)")

@@ -1,22 +1,14 @@
-"""Distances between images by what a frozen network sees in them: LPIPS, and one in its manner that works offline.
+"""Distances between images by what a frozen network sees: LPIPS (Zhang et al. 2018), and one like it, offline."""
 
-Zhang, Isola, Efros, Shechtman & Wang, CVPR 2018; their Eq. (1) is `course_lib.metrics.perceptual_distance`.
-"""
-
-from __future__ import annotations
-
-import hashlib
-import importlib.util
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from course_lib import checks, efficientnet
-from course_lib.data import DataFileError
+from course_lib.data.files import read_packaged
 from course_lib.features.efficientnet_lite0 import ImageNetFeatures
 from course_lib.features.layers import Chain, at_once, named_layers
 from course_lib.features.torchvision_weights import standardised, torchvision_network
@@ -43,11 +35,7 @@ class PerceptualDistance:
     name: str
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """The distance of each pair: (N,) float64, of images x and y (N, 3, H, W) in [-1, 1], with gradients.
-
-        A set's score is ``metrics.mean("LPIPS", distance(x, y), extractor=distance.name)``. Errors as those of
-        `metrics.mse`.
-        """
+        """Distances of image pairs (N, 3, H, W) in [-1, 1]: (N,) float64, with gradients; raises as `metrics.mse`."""
         x, y = image_pair(x, y, "(N, 3, H, W)", smallest=self.layers.smallest)
         batch = at_once(self.layers.device, x.shape[2] * x.shape[3])
         scores = []
@@ -58,23 +46,22 @@ class PerceptualDistance:
 
 
 def perceptual(device: str | torch.device = "cpu") -> PerceptualDistance:
-    """The course's offline distance in the manner of LPIPS, on EfficientNet-Lite0; its name says that it is not LPIPS.
-
-    Every channel of the stem and of blocks 0, 2, 4, 7 and 10 counts alike. Raises as `imagenet`.
-    """
+    """The course's offline distance in the manner of LPIPS, on EfficientNet-Lite0; raises as `imagenet`."""
     layers = ImageNetFeatures(efficientnet.pretrained(device), "", 224).layers
     name = "uncalibrated perceptual distance (EfficientNet-Lite0, stem and blocks 0, 2, 4, 7, 10; not LPIPS)"
     return PerceptualDistance(layers, _STYLE_LAYERS, None, name)
 
 
 def lpips(net: str = "alex", device: str | torch.device = "cpu") -> PerceptualDistance:
-    """LPIPS 0.1 (Zhang et al. 2018): torchvision's AlexNet, the authors' default, or VGG16, with learnt weights.
+    """LPIPS 0.1 (Zhang et al. 2018): torchvision's AlexNet ("alex", 233 MB) or VGG16 ("vgg", 528 MB), learnt weights.
 
-    `net` is "alex" or "vgg", a download of 233 or 528 MB; the learnt weights are in the package lpips, whose code is
-    not run. Raises ImportError without that package, DataFileError if it is altered, and DownloadError.
+    Raises ImportError without the package lpips, DataFileError if it is altered, DownloadError offline.
     """
     names = _LPIPS_LAYERS[checks.choice("net", net, _LPIPS_LAYERS)]
-    theirs = _lpips_weights(net)
+    missing = "LPIPS's learnt weights are in a package that is not installed: pip install lpips. "
+    missing += "Without it, course_lib.features.perceptual() measures a similar distance, uncalibrated"
+    content = read_packaged("lpips==0.1.4", f"weights/v0.1/{net}.pth", _LPIPS_SHA256[net], missing)
+    theirs = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     from torchvision import models
 
     if net == "alex":
@@ -86,22 +73,3 @@ def lpips(net: str = "alex", device: str | torch.device = "cpu") -> PerceptualDi
     layers = Chain(named_layers(network.features, blocks=net == "vgg"), standardised, smallest)
     linear = {name: theirs[f"lin{i}.model.1.weight"].flatten().to(device) for i, name in enumerate(names)}
     return PerceptualDistance(layers, names, linear, f"LPIPS 0.1 ({title}, torchvision's ImageNet weights)")
-
-
-def _lpips_weights(net: str) -> dict[str, Tensor]:
-    """The verified linear weights in the package lpips, whose code is not run."""
-    spec = importlib.util.find_spec("lpips")
-    if spec is None or spec.origin is None:
-        raise ImportError(
-            "LPIPS's learnt weights are in a package that is not installed; install it with: pip install lpips. "
-            "Without it, course_lib.features.perceptual() measures a similar distance, uncalibrated"
-        )
-    path = Path(spec.origin).parent / "weights" / "v0.1" / f"{net}.pth"
-    content = path.read_bytes() if path.is_file() else b""
-    found = hashlib.sha256(content).hexdigest() if content else "no file"
-    if found != _LPIPS_SHA256[net]:
-        raise DataFileError(
-            f"{path}: expected sha256 {_LPIPS_SHA256[net]}, found {found}; "
-            "restore it with: pip install --force-reinstall --no-deps lpips==0.1.4"
-        )
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

@@ -1,7 +1,5 @@
 """What natural images are measured with, offline: EfficientNet-Lite0 with ImageNet weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,9 +46,8 @@ class ImageNetFeatures(Extractor):
 def imagenet(resolution: int = 224, device: str | torch.device = "cpu") -> ImageNetFeatures:
     """EfficientNet-Lite0 with ImageNet weights (`course_lib.efficientnet`), the extractor of natural images.
 
-    Images of any size become squares of `resolution` >= 32 (bicubic, antialiased). The weights were trained at 224;
-    for pictures of 32 x 32, 64 or 96 is five to ten times as fast, but the features differ: compare only numbers of
-    the same `name`. Raises ImportError or DataFileError if the package with the weights is not installed or altered.
+    Images of any size become squares of `resolution` >= 32 (bicubic, antialiased): 224 as in training, or less for
+    speed, with other features. Raises as `efficientnet.pretrained`.
     """
     resolution = checks.whole("resolution", resolution, at_least=32)
     net = efficientnet.pretrained(device).to(memory_format=torch.channels_last)

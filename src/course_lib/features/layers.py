@@ -1,7 +1,5 @@
 """What the extractors share: their three methods, a network's layers by name, and how many images fit in one batch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +14,7 @@ from course_lib.evaluation import batched
 class Extractor:
     """A frozen classifier `net` with a `name`: features, logits and class probabilities of images in [-1, 1].
 
-    All three are where the images are. They raise TypeError or ValueError for images of another shape or range, and
-    warn of `checks.ImageRangeWarning` if no pixel is below 0.
+    TypeError or ValueError for another shape or range; warns of `checks.ImageRangeWarning` if no pixel is below 0.
     """
 
     net: Any  # has the method embed, images -> features, and its number of features in cfg
@@ -53,10 +50,9 @@ class Chain:
     smallest: int  # height and width in pixels at which one position is left at the end
 
     def __call__(self, x: Tensor, *names: str) -> dict[str, Tensor]:
-        """Feature maps {name: (N, C, h, w)} of images (N, 3, H, W) in [-1, 1], at the images' own size, with gradients.
+        """Feature maps {name: (N, C, h, w)} of images (N, 3, H, W) in [-1, 1] or a little beyond, with gradients.
 
-        Values a little outside are let through, for an image that is being optimised. Raises TypeError or ValueError
-        for other images or too small ones, for no names, or an unknown one.
+        TypeError or ValueError for other images or too small ones, for no names, or an unknown one.
         """
         if not names:
             raise ValueError(f"names: expected one layer or more of {', '.join(self.modules)}, got none")
@@ -65,10 +61,8 @@ class Chain:
         if float(x.detach().abs().max()) > 10:
             checks.images("x", x.detach())  # raises, and says how to map [0, 255]
         if min(x.shape[2:]) < self.smallest:
-            raise ValueError(
-                f"x: expected images of at least {self.smallest} x {self.smallest} pixels, "
-                f"got {x.shape[2]} x {x.shape[3]}; resize them first"
-            )
+            wanted, got = f"{self.smallest} x {self.smallest}", f"{x.shape[2]} x {x.shape[3]}"
+            raise ValueError(f"x: expected images of at least {wanted} pixels, got {got}; resize them first")
         h = self.normalise(x.to(self.device, torch.float32))
         maps = {}
         for name, module in self.modules.items():
@@ -86,10 +80,7 @@ class Chain:
 
 
 def named_layers(layers: nn.Sequential, *, blocks: bool = True) -> dict[str, nn.Module]:
-    """The layers by name: conv1_1, relu1_1, conv1_2 … pool1, conv2_1 …, or conv1, relu1, pool1, conv2 without blocks.
-
-    A layer's block changes after each pooling; a ReLU has the numbers of the convolution before it.
-    """
+    """The layers by name: conv1_1, relu1_1, conv1_2 … pool1, conv2_1 …, or conv1, relu1, pool1 … without blocks."""
     named: dict[str, nn.Module] = {}
     block, convolution = 1, 0
     for module in layers:

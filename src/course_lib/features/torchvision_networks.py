@@ -1,9 +1,4 @@
-"""Torchvision's VGG19 and Inception-v3: as extractors, and VGG19's layers for style transfer.
-
-Their ImageNet weights are downloaded at the first call (`course_lib.features.torchvision_weights`).
-"""
-
-from __future__ import annotations
+"""Torchvision's VGG19 and Inception-v3 as extractors and for style transfer; weights are downloaded when asked for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +14,7 @@ from course_lib.features.torchvision_weights import standardised, torchvision_ne
 
 @dataclass(frozen=True)
 class TorchvisionFeatures(Extractor):
-    """A frozen ImageNet classifier of torchvision, with the preprocessing it was trained for.
-
-    That resizes the shorter side (bilinear, antialiased) and cuts out the central square: 7/8 of it is seen.
-    """
+    """A frozen ImageNet classifier of torchvision; its preprocessing sees 7/8 of the central square of an image."""
 
     body: nn.Module  # preprocessed images -> last hidden layer (N, dimensions)
     head: nn.Linear
@@ -61,8 +53,7 @@ class VGGFeatures(TorchvisionFeatures):
 def vgg19(device: str | torch.device = "cpu") -> VGGFeatures:
     """VGG19 (Simonyan & Zisserman 2015) with torchvision's ImageNet weights; the network of style transfer. 548 MB.
 
-    Its features are the last hidden layer, 4096 numbers; ``vgg19().layers(x, "relu4_1")`` gives feature maps, of any
-    layers. Raises DownloadError if its weights could not be downloaded.
+    4096 features, the last hidden layer; ``vgg19().layers(x, "relu4_1")`` gives feature maps. Raises DownloadError.
     """
     from torchvision import models
 
@@ -77,8 +68,7 @@ def vgg19(device: str | torch.device = "cpu") -> VGGFeatures:
 def inception(device: str | torch.device = "cpu") -> TorchvisionFeatures:
     """Inception-v3 (Szegedy et al. 2016) with torchvision's ImageNet weights: 2048 features. A download of 104 MB.
 
-    Not the network of published Inception scores and FIDs, a TensorFlow model with other weights: compare its numbers
-    with one another, not with papers. Raises DownloadError if its weights could not be downloaded.
+    Not the network of published Inception scores and FIDs: compare its numbers with one another. Raises DownloadError.
     """
     from torchvision import models
 

@@ -1,9 +1,4 @@
-"""Torchvision's networks with their ImageNet weights, which are downloaded at the first call, into the cache folder.
-
-Their sha256 is compared with the eight digits in the file's name, all that torchvision publishes; no code is run.
-"""
-
-from __future__ import annotations
+"""Torchvision's networks, with weights whose sha256 is compared with the eight digits in the file's name."""
 
 import hashlib
 import re
@@ -38,10 +33,7 @@ def torchvision_network(
 
 
 def downloaded(title: str, url: str, offline: str) -> Path:
-    """The file at `url`, kept in the cache folder; its sha256 starts with the digits in its name, or it is replaced.
-
-    Raises DownloadError, which says what to do, and with `offline` what works without.
-    """
+    """The verified file at `url`, in the cache folder; raises DownloadError, which says what works `offline`."""
     path = cache_folder() / "torchvision" / url.rsplit("/", 1)[1]
     digits = re.search(r"-([0-9a-f]{8})\.pth$", path.name)[1]  # type: ignore[index]
     try:

@@ -157,9 +157,9 @@ class Discriminator(nn.Module):
 class MinibatchDeviation(nn.Module):
     """Feature maps (N, C, r, r) -> (N, C + 1, r, r): how much the images of a group differ, as one more map.
 
-    It finds out a generator that makes one image again and again (Karras et al. 2018, section 3). The map holds one number
-    per group of `GROUP` images: the standard deviation over the group, averaged over all features. Where N is no multiple
-    of `GROUP`, all images are one group.
+    It finds out a generator that makes one image again and again (Karras et al. 2018, section 3). The map holds one
+    number per group of `GROUP` images: the standard deviation over the group, averaged over all features. Where N is
+    no multiple of `GROUP`, all images are one group.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,9 +1,4 @@
-"""GANs of points on the line and in the plane: a point is a handful of numbers, so both networks are small.
-
-A whole game takes seconds (chapter 8). The loop is the one that the GANs of images use.
-"""
-
-from __future__ import annotations
+"""GANs of points on the line and in the plane (chapter 8): a point is a few numbers, so both networks are small."""
 
 import itertools
 from collections.abc import Callable
@@ -39,23 +34,14 @@ class PointGAN(nn.Module):
     def __init__(self, cfg: PointGANConfig | None = None) -> None:
         super().__init__()
         self.cfg = cfg = cfg or PointGANConfig()
-        self.G = nn.Sequential(
-            *_layers(cfg.latent, cfg.width, cfg.depth, cfg.dimensions, nn.ReLU), _Times(cfg.scale)
-        )
-        self.D = nn.Sequential(
-            _Times(1 / cfg.scale),
-            *_layers(cfg.dimensions, cfg.width, cfg.depth, 1, lambda: nn.LeakyReLU(LEAK)),
-            nn.Flatten(0),
-        )
+        self.G = nn.Sequential(*_layers(cfg, cfg.latent, cfg.dimensions, nn.ReLU), _Times(cfg.scale))
+        layers = _layers(cfg, cfg.dimensions, 1, lambda: nn.LeakyReLU(LEAK))
+        self.D = nn.Sequential(_Times(1 / cfg.scale), *layers, nn.Flatten(0))
 
     codes = GAN.codes  # z ~ N(0, I) of length k, whatever G makes of it
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Points (n, D) of codes from the prior; no gradients.
-
-        Raises:
-            TypeError, ValueError: n is no integer of at least 1, or no generator.
-        """
+        """Points (n, D) of codes from the prior; no gradients. TypeError or ValueError: n below 1, or no generator."""
         with evaluating(self):
             return self.G(self.codes(n, generator))
 
@@ -71,10 +57,8 @@ class _Times(nn.Module):
         return x * self.factor
 
 
-def _layers(
-    inputs: int, width: int, depth: int, outputs: int, activation: Callable[[], nn.Module]
-) -> list[nn.Module]:
+def _layers(cfg: PointGANConfig, inputs: int, outputs: int, relu: Callable[[], nn.Module]) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for a, b in itertools.pairwise((inputs, *[width] * depth)):
-        layers += [nn.Linear(a, b), activation()]
-    return [*layers, nn.Linear(width, outputs)]
+    for a, b in itertools.pairwise((inputs, *[cfg.width] * cfg.depth)):
+        layers += [nn.Linear(a, b), relu()]
+    return [*layers, nn.Linear(cfg.width, outputs)]

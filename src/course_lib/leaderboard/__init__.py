@@ -1,8 +1,4 @@
-"""The leaderboard: every generator by every score, the record behind it and the page that shows it (chapter 15).
-
-``python -m course_lib.leaderboard`` scores what has changed since the last record (everything with ``--all``), writes
-``data/records/leaderboard.json``, and from it ``book/leaderboard.md``. The book's build fails if `defects` finds any.
-"""
+"""The leaderboard: every generator by every score, the record behind it and the page that shows it (chapter 15)."""
 
 from course_lib.leaderboard.page import COMMAND, best, defects, rows
 from course_lib.leaderboard.record import REAL

@@ -41,7 +41,6 @@ class Sets(NamedTuple):
 
 
 def _two_draws(draw: Callable[..., tuple[Tensor, ...]]) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """n pictures of one seed, and n of another."""
     return lambda n: (draw(n, seed=1)[0], draw(n, seed=2)[0])
 
 
@@ -56,7 +55,8 @@ def _score_digits(sets: Sets) -> dict[str, Result]:
     p = batched(judge.net.head, sets.g).softmax(1)
     training = F.one_hot(data.mnist("train")[1], 10).float()
     validation = data.mnist("train")[0][:1_000].flatten(1)  # only for the width of the windows
-    m, source = sets.board.n_matching, {"extractor": judge.name}
+    source = {"extractor": judge.name}
+    pixels = (pictures[: sets.board.n_matching].flatten(1) for pictures in (sets.real, sets.x))
     return {
         **_of_features(sets),
         "inception": metrics.inception_score(p, **source),
@@ -64,9 +64,7 @@ def _score_digits(sets: Sets) -> dict[str, Result]:
         "m-is": metrics.modified_inception_score(p, **source),
         "entropy": class_entropy(p, **source),
         "confidence": metrics.mean("mean confidence", p.max(1).values, **source),
-        "parzen": metrics.parzen(
-            sets.real[:m].flatten(1), sets.x[:m].flatten(1), validation=validation, extractor=None
-        ),
+        "parzen": metrics.parzen(*pixels, validation=validation, extractor=None),
         **_of_pixels(sets),
     }
 
@@ -121,10 +119,7 @@ def _of_pixels(sets: Sets) -> dict[str, Result]:
 
 
 def class_entropy(probabilities: Tensor, *, extractor: str) -> Result:
-    """Entropy H(p̄) of the mean class probabilities of (N, C), in nats: log C if all classes are equally frequent.
-
-    The interval is that of the delta method; where the classes are equally frequent it shrinks towards 0.
-    """
+    """Entropy H(p̄) of the mean class probabilities of (N, C), in nats: at most log C. Interval of the delta method."""
     p = float64(probabilities.detach())
     marginal = p.mean(0)
     influence = -torch.xlogy(p, marginal).sum(1)

@@ -1,7 +1,5 @@
 """The generators that ship and how to sample from them, ``ENTRIES``; all other checkpoints are in ``NO_GENERATOR``."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The leaderboard's page, its tables, and whether they are up to date (chapter 15)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,14 +56,16 @@ TABLES: dict[str, tuple[Table, ...]] = {
         ),
         Table(
             "Quality",
-            "Do generated pictures lie among the real ones, and how sure is the classifier of their digit? For the "
-            "confidence, near the real pictures' is good.",
+            "Precision is the share of generated pictures within reach of a real one. Density counts within reach of "
+            "how many, in units of what is usual for real pictures, so it may exceed 1. Confidence says how sure the "
+            "classifier is of the digit.",
             (*_QUALITY, _CONFIDENCE),
         ),
         Table(
             "Coverage",
-            "Do real pictures lie among the generated ones, and do all ten digits occur? The entropy is that of the "
-            "classes' shares, at most log 10 = 2.303. Scattered samples reach far, so read recall beside precision.",
+            "Recall is the share of real pictures within reach of a generated one. Coverage is the share of real ones "
+            "that have a generated one within their own reach. The entropy is that of the classes' shares, at most "
+            "log 10 = 2.303. Scattered samples reach far, so read recall beside precision.",
             (*_COVERAGE, _ENTROPY),
         ),
         Table(
@@ -77,8 +77,8 @@ TABLES: dict[str, tuple[Table, ...]] = {
     "discs": (
         Table(
             "How many are right",
-            "Here all 32 possible pictures are known: how far is a sample from the nearest of them, which share of "
-            "the samples is one of them, and how many of the 32 occur?",
+            "All 32 possible pictures are known here. How far is a sample from the nearest of them? Which share of the "
+            "samples is one of them? How many of the 32 occur?",
             (
                 Column("nearest", "distance ↓", "low"),
                 Column("is disc", "share of discs ↑", "high"),
@@ -101,8 +101,8 @@ TABLES: dict[str, tuple[Table, ...]] = {
         Table("Distances, in features of drawn faces", "Of the classifier of faces.", _DISTANCES),
         Table(
             "Distances, in ImageNet features",
-            "Of EfficientNet-Lite0, with 1,280 features: at this n the Fréchet distance is mostly bias, so compare "
-            "it with the row of real pictures.",
+            "Of EfficientNet-Lite0, which has 1,280 features. Even real pictures score far from 0 here, because n is "
+            "small for so many features.",
             (
                 Column("frechet natural", "Fréchet ↓", "low"),
                 Column("kernel natural", "kernel, × 1000 ↓", "low", 1000.0),
@@ -121,25 +121,36 @@ TABLES: dict[str, tuple[Table, ...]] = {
 _OPENING = """(leaderboard)=
 # Leaderboard
 
-Every model of this course that can generate, scored with the metrics of chapters 13 and 14. Within a board all have
-the same real pictures, number of samples and seed. This page is written by
+Every model of this course that can generate, side by side: first its pictures, then its scores. All models of a board
+meet the same real pictures, with the same number of samples and the same seed.
+
+**How to read it.**
+
+- The row *{real}* holds real pictures that play a generator. No score means anything without it. A model that beats
+  this row has not won: it has found what the score overlooks.
+- An arrow says which way is better. Without an arrow, near the real value is good.
+- In the tables the best model is **bold**. So is every model that differs from it by less than the two 95 % intervals
+  together, added in quadrature.
+- The intervals hold for this number of samples. At any such number a score has a bias too, and the bias differs from
+  model to model (chapter 14).
+- Rows are in the order of the first score.
+
+**There is no single winner.** Scores measure different things. A model that repeats its training pictures would lead
+most tables, and none of these numbers would notice it (chapters 13 and 14). Chapter 15 compares the models by games.
+
+This page is written by
 
 ```text
 {command}
 ```
 
-from a record of the scores; the book is not built while a model that ships is missing from it. Chapter 15 shows how to
-read it, and chapter 13 what each score overlooks.
-
-**How to read the tables.** The row *{real}* has real pictures that play a generator: no score means anything
-without it, and a model that beats it has not won but found what the score overlooks. An arrow says which way is
-better; without one, near the real value is. The best model is **bold**, and so is every model that differs from
-the best by less than the two 95 % intervals together (in quadrature). The intervals, the ± behind the numbers, hold
-for this n; the bias that a score has at this n is about the same in all rows. Rows are in the order of the first table.
-
-**No single winner.** Scores measure different things, and a model that repeats its training pictures would lead most
-tables: none of these numbers notices that (chapters 13 and 14).
+from a record of the scores. The book is not built while a model that ships is missing from it.
 """
+CHARTED = ("digits", "discs", "avatars")  # boards with more than their first scores drawn
+_NAMES = {
+    "digits": "*DCGAN, by class* is told which digit to draw (chapter 9). *AE, Gaussian codes* decodes draws from a "
+    "normal distribution that was fitted to an autoencoder's codes (chapter 4).",
+}
 
 
 def record() -> dict[str, Any]:
@@ -178,14 +189,21 @@ def page(card: Mapping[str, Any]) -> str:
         if title not in card["boards"]:
             continue
         board = card["boards"][title]
-        order = _order(board["rows"], tables[0].columns[0])
+        order = in_order(board["rows"], tables[0].columns[0])
         first = next(iter(board["rows"].values()))["scores"]
         extractor = next((s["extractor"] for s in first.values() if s["extractor"]), None)
-        about = f"n = {board['n']:,} samples, as many real pictures; {board['n_matching']:,} where pixels are compared"
-        about += f"; features: {extractor}" if extractor else ""
-        parts.append(f"## {title[0].upper()}{title[1:]}\n\n{about}.\n")
-        parts += [f"### {t.heading}\n\n{t.text}\n\n{_table(board['rows'], order, t.columns)}" for t in tables]
-        parts.append(f"### Cost\n\n{_cost(board['rows'], order, card['hardware'])}")
+        about = f"{board['n']:,} samples of each model, and as many real pictures. "
+        about += f"Scores that compare pixels take {board['n_matching']:,}."
+        about += f" Features are those of {extractor}." if extractor else ""
+        parts.append(f"## {title[0].upper()}{title[1:]}\n\n{about}\n")
+        parts.append(_figure(title, "samples", len(board["rows"])))
+        if title in _NAMES:
+            parts.append(f"{_NAMES[title]}\n")
+        if title in CHARTED:
+            parts.append(_figure(title, "scores", len(board["rows"])))
+        written = [f"**{t.heading}.** {t.text}\n\n{_table(board['rows'], order, t.columns)}" for t in tables]
+        written.append(f"**Cost.** {_cost(board['rows'], order, card['hardware'])}")
+        parts.append(f":::{{dropdown}} All numbers: {title}\n{chr(10).join(written)}:::\n")
     absent = [["checkpoint", "why it is not on a board"]]
     absent += [[f"`{name}`", reason] for name, reason in card["no_generator"].items()]
     parts.append(f"## Checkpoints that are no generators\n\n{_markdown(absent)}")
@@ -203,6 +221,23 @@ def best(of_board: Mapping[str, Row], column: Column) -> list[str]:
     return [n for n in names if badness[n] - badness[winner] <= math.hypot(half[n], half[winner])]
 
 
+def _figure(title: str, what: str, rows: int) -> str:
+    """The MyST of a picture that `leaderboard.figures` draws."""
+    said = {
+        "samples": (
+            f"{rows} rows of sixteen pictures each, real ones in the first row, one model in each of the others.",
+            "The first sixteen pictures of every model, of one seed, below real ones.",
+        ),
+        "scores": (
+            "Four panels with a row for each model: a dot, a bar for its interval, a dashed line for real pictures.",
+            "Four scores with their 95 % intervals. The dashed line marks real pictures.",
+        ),
+    }
+    alt, caption = said[what]
+    file = f"_generated/leaderboard_{title.replace(' ', '_')}_{what}.png"
+    return f"```{{figure}} {file}\n:alt: {title[0].upper()}{title[1:]}. {alt}\n\n{caption}\n```\n"
+
+
 def _badness(of_board: Mapping[str, Row], name: str, column: Column) -> float:
     value = of_board[name]["scores"][column.key]["value"]
     if column.better == "real":
@@ -210,7 +245,7 @@ def _badness(of_board: Mapping[str, Row], name: str, column: Column) -> float:
     return value if column.better == "low" else -value
 
 
-def _order(of_board: Mapping[str, Row], column: Column) -> list[str]:
+def in_order(of_board: Mapping[str, Row], column: Column) -> list[str]:
     """Real pictures first, then the models, the best first."""
     models = [name for name in of_board if name != REAL]
     return [REAL, *sorted(models, key=lambda name: _badness(of_board, name, column))]

@@ -1,9 +1,4 @@
-"""The record behind the leaderboard: every generator that ships, every metric, the same data, the same n (chapter 15).
-
-A row keeps the sha256 of its weights, a board a `probe` of its scores, so that only what is out of date is done again.
-"""
-
-from __future__ import annotations
+"""The record behind the leaderboard: the same data and n for all, and only what is out of date is scored again."""
 
 import math
 import warnings
@@ -35,10 +30,7 @@ PROBED = 200  # pictures of each set
 
 
 def record_leaderboard(rt: Runtime, quiet: bool = False) -> Facts:
-    """Score every shipped generator; rows whose weights are still those of the last record are taken from it.
-
-    Seconds per sample are measured anew for all rows, so that they come from one machine: `seconds_per_sample`.
-    """
+    """Score every shipped generator; rows whose weights are still those of the last record are taken from it."""
     before = _last()
     present = {name: entry for name, entry in ENTRIES.items() if shipped(*entry.weights)}
     rows: dict[str, dict[str, dict[str, Any]]] = {}
@@ -77,11 +69,8 @@ def shipped(*names: str) -> bool:
 def defects(card: Facts) -> list[str]:
     """What a record lacks: a checkpoint nobody has classified, one that is not on the board, a row of other weights."""
     known = set(ENTRIES) | {name for entry in ENTRIES.values() for name in entry.weights} | set(NO_GENERATOR)
-    found = [
-        f"{name} is neither among ENTRIES nor among NO_GENERATOR of course_lib/leaderboard/entries.py"
-        for name in zoo.names()
-        if name not in known
-    ]
+    nowhere = "neither among ENTRIES nor among NO_GENERATOR of course_lib/leaderboard/entries.py"
+    found = [f"{name} is {nowhere}" for name in zoo.names() if name not in known]
     for name, entry in ENTRIES.items():
         if not shipped(*entry.weights):
             continue
@@ -159,7 +148,6 @@ def _weights(board: Board, entry: Entry | None) -> dict[str, str]:
 
 
 def _last() -> dict[str, Any]:
-    """The boards of the last record, or nothing if there is none."""
     try:
         return dict(zoo.recorded("leaderboard")["boards"])
     except data.DataFileError:

@@ -1,7 +1,4 @@
-"""Scores of single images, of sets of them, by matching, and from games: most return a `Result` with an interval.
-
-What only chapter 14 needs, the algorithms behind the matching, is in `course_lib.metrics.assignment`.
-"""
+"""Scores of single images, of sets of them, by matching, and from games: most return a `Result` with an interval."""
 
 from course_lib.metrics.class_scores import inception_score, mode_score, modified_inception_score
 from course_lib.metrics.distributions import (

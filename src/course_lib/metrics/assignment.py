@@ -3,8 +3,6 @@
 Wrong arguments raise ValueError. Shapes: n rows, m columns; `edges` (n, m) says which pairs may be matched.
 """
 
-from __future__ import annotations
-
 import heapq
 import math
 from collections.abc import Sequence
@@ -45,11 +43,7 @@ def maximum_matching(edges: ArrayLike) -> NDArray[np.int64]:
 
 
 def vertex_cover(edges: ArrayLike, matching: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """König's (1931) smallest vertex cover, which proves a matching (n,) largest: rows (n,) and columns (m,).
-
-    These are the rows that alternating paths from the unmatched rows do not reach, and the columns that they do.
-    Raises ValueError if the matching can be augmented.
-    """
+    """König's (1931) vertex cover, rows (n,) and columns (m,): proves a matching (n,) largest, else ValueError."""
     allowed = _booleans("edges", edges)
     matched = np.asarray(matching)
     if matched.shape != (len(allowed),):
@@ -71,16 +65,14 @@ def hungarian(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], 
     """The cheapest matching that covers every row: columns (n,), and potentials u (n,) and v (m,) that prove it.
 
     `cost` (n, m) is finite, n <= m. u_i + v_j <= c_ij, with equality on matched edges, and v_j <= 0, with equality on
-    unmatched columns (Egerváry 1931). Kuhn 1955, here with one shortest-path tree per row: O(n²m).
+    unmatched columns (Egerváry 1931). Kuhn 1955: O(n²m).
     """
     c = _matrix("cost", cost).astype(float)
     n, m = c.shape
     if n > m:
         raise ValueError(f"cost: expected no more rows than columns, got {c.shape}; pass the transpose")
     if not np.isfinite(c).all():
-        raise ValueError(
-            "cost: expected finite numbers, got NaN or infinity; leave such edges to match_by_flow"
-        )
+        raise ValueError("cost: expected finite numbers, got NaN or infinity; leave those to match_by_flow")
     u, v, owner = np.zeros(n), np.zeros(m), np.full(m, -1)
     for root in range(n):
         slack = np.full(m, math.inf)  # of the tightest edge from the tree to each column
@@ -113,8 +105,7 @@ def hungarian(cost: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64], 
 def min_cost_max_flow(edges: Sequence[Edge], source: int, sink: int) -> tuple[list[int], int, float]:
     """A cheapest among the largest flows: the flow on every edge, its amount, and its cost.
 
-    Edges are (from, to, capacity, cost) with whole capacities and costs, both >= 0. Successive shortest paths (Edmonds
-    & Karp 1972, Tomizawa 1971); potentials h keep c_ij + h_i - h_j >= 0, as Dijkstra's algorithm needs.
+    Edges are (from, to, capacity, cost), both >= 0, capacities whole. Successive shortest paths (Edmonds & Karp 1972).
     """
     if source == sink:
         raise ValueError(f"sink: expected another node than the source, got {sink} for both")
@@ -165,13 +156,11 @@ def min_cost_max_flow(edges: Sequence[Edge], source: int, sink: int) -> tuple[li
 def match_by_flow(cost: ArrayLike, edges: ArrayLike | None = None) -> NDArray[np.int64]:
     """A cheapest among the largest matchings, as a flow (thesis, section 5.6): the column of each row or -1, (n,).
 
-    `cost` (n, m) is finite and >= 0; `edges` None allows all pairs. Whole capacities give a whole flow: 1 if matched.
+    `cost` (n, m) is finite and >= 0; `edges` None allows all pairs.
     """
     c = _matrix("cost", cost).astype(float)
     if not (np.isfinite(c).all() and (c >= 0).all()):
-        raise ValueError(
-            "cost: expected finite numbers >= 0, got others among them; subtract the smallest first"
-        )
+        raise ValueError("cost: expected finite numbers >= 0, got others; subtract the smallest first")
     n, m = c.shape
     allowed = np.ones((n, m), bool) if edges is None else _booleans("edges", edges)
     if allowed.shape != c.shape:

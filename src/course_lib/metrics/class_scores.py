@@ -4,8 +4,6 @@ Each is a score of a *set*, with the interval of the delta method. Raises TypeEr
 probabilities. N samples, C classes; p_i = p(y|x_i), a row of `probabilities`; p̄ = p(y) = mean of p_i; KL in nats.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 
@@ -23,8 +21,7 @@ def inception_score(
 ) -> Result:
     """exp(mean_i KL(p_i ‖ p̄)) of class probabilities (N, C): from 1 to C. High for sure and varied classes.
 
-    `splits` = 10 is the form of Salimans et al. 2016: the mean over equal parts, shuffled by `generator`, with
-    marginals of their own, which fit fewer samples better: it is lower. Its interval is that of a mean of `splits`.
+    With `splits` > 1, as Salimans et al. 2016: the mean over equal parts, shuffled by `generator`, and its interval.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     n, splits = len(p), checks.whole("splits", splits, at_most=len(p), why="one sample in each")
@@ -32,9 +29,9 @@ def inception_score(
         divergences = _divergences(p, p.mean(0))
         return _exponential("Inception score", divergences.mean(), divergences, None, extractor)
     if not isinstance(generator, torch.Generator):
+        why = "as splits of an ordered set mislead"
         raise TypeError(
-            "generator: expected a torch.Generator to shuffle with, because splits of an ordered set mislead; "
-            f"received {generator!r}"
+            f"generator: expected a torch.Generator to shuffle with, {why}; received {generator!r}"
         )
     p = p[torch.randperm(n, generator=generator)]
     bounds = [i * n // splits for i in range(splits + 1)]
@@ -50,8 +47,7 @@ def modified_inception_score(
 ) -> Result:
     """exp(mean KL(p_i ‖ p_j)) over pairs i ≠ j of one class: m-IS, from 1, high for variety *within* classes.
 
-    `labels` (N,) of the (N, C) are by default the likeliest classes; classes of one sample are left out. Unstable for
-    sure classifiers, infinite where a class is impossible for one sample only. Gurumurthy et al. 2017, class by class.
+    `labels` (N,) are by default the likeliest classes; classes of one sample are left out. Gurumurthy et al. 2017.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     n, classes = p.shape
@@ -64,7 +60,7 @@ def modified_inception_score(
             outer.append(_mean_divergence_from_others(q))
     if not inner:
         raise ValueError(
-            f"labels: expected a class with at least two samples, got {n} samples of {n} classes"
+            f"labels: expected a class with at least two samples, got {n}, each of its own class"
         )
     # Influence of a sample: as x_i, and as x_j of its class, where it replaces the class's mean.
     influence = torch.cat([a + b - a.mean() for a, b in zip(inner, outer, strict=True)])
@@ -77,9 +73,8 @@ def mode_score(
 ) -> Result:
     """exp(mean_i KL(p_i ‖ p*) - KL(p̄ ‖ p*)), with p* the mean of `training` (M, C): *is* the Inception score.
 
-    Che et al. 2017; the terms with p* cancel (Zhou et al. 2018), so it ignores the training data: p(y|x), one-hot
-    labels, or one row, p* itself. The variant ``"marginal"`` (Xu et al. 2018) has KL(p_i ‖ p̄) in front: it is IS ·
-    exp(-KL(p̄ ‖ p*)), and punishes a missing class. ValueError for a generated class of probability 0 in training.
+    Che et al. 2017. The variant ``"marginal"`` (Xu et al. 2018) has KL(p_i ‖ p̄) in front, and punishes a missing
+    class. ValueError for a generated class of probability 0 in training.
     """
     p = _probabilities("probabilities", probabilities, extractor)
     real = _probabilities("training", training, extractor)
@@ -89,10 +84,8 @@ def mode_score(
     marginal, target = p.mean(0), real.mean(0)
     impossible = ((target == 0) & (marginal > 0)).nonzero().flatten().tolist()
     if impossible:
-        raise ValueError(
-            f"training: expected every generated class to have a probability above 0, class {impossible[0]} has 0; "
-            "its divergence would be infinite"
-        )
+        got = f"class {impossible[0]} has 0; its divergence would be infinite"
+        raise ValueError(f"training: expected every generated class to have a probability above 0, {got}")
     first = _divergences(p, target if variant == "identity" else marginal)
     second = _divergences(marginal[None], target)[0]
     influence = first - (torch.xlogy(p, marginal) - torch.xlogy(p, target)).sum(1)

@@ -1,12 +1,9 @@
 """Large dense assignment problems, solved exactly on few of their edges, with a proof that these were enough.
 
-Column generation (Gilmore & Gomory 1961; Schmitzer 2016): solve on the edges that look cheapest by the potentials of a
-problem of half the size, and add all edges whose reduced cost c_ij - u_i - v_j is negative, until there is none: then
-u, v prove the optimum (Egerváry 1931). It pays where costs are concentrated; otherwise all edges go to the same
-solver, the network simplex method of POT (Flamary et al. 2021; Bonneel et al. 2011).
+Column generation (Gilmore & Gomory 1961; Schmitzer 2016): solve on the edges that look cheapest by the potentials of
+half the problem, add all of negative reduced cost c_ij - u_i - v_j, until there is none: u, v prove the optimum. The
+solver is POT's network simplex (Flamary et al. 2021; Bonneel et al. 2011).
 """
-
-from __future__ import annotations
 
 import os
 
@@ -26,10 +23,9 @@ _ROWS = 256  # looked at together: a few megabytes
 
 
 def solve(cost: Float) -> tuple[Index, Float, Float]:
-    """A cheapest perfect matching of costs (n, n): the column of each row (n,), and potentials u, v (n,).
+    """A cheapest perfect matching of costs (n, n): the column of each row (n,), and potentials u, v (n,) that prove it.
 
-    The potentials prove it: u_i + v_j <= c_ij up to rounding (below 1e-9 of the largest cost), with equality on
-    matched edges. Raises ValueError for what is not square.
+    u_i + v_j <= c_ij up to rounding, with equality on matched edges. ValueError for what is not square.
     """
     if cost.ndim != 2 or cost.shape[0] != cost.shape[1]:
         raise ValueError(f"cost: expected a square matrix, got shape {cost.shape}")
@@ -37,10 +33,7 @@ def solve(cost: Float) -> tuple[Index, Float, Float]:
 
 
 def concentrated(cost: Float) -> bool:
-    """Whether the cheapest edge of a row costs at least 0.1 of the mean, as of distances in four dimensions or more.
-
-    Judged by some hundred rows and columns; False up to `SMALL` rows, where it does not matter.
-    """
+    """Whether the cheapest edge of a row costs at least 0.1 of the mean, by a sample; False up to `SMALL` rows."""
     step = max(1, len(cost) // 512)
     sample = cost[::step, ::step]
     return len(cost) > SMALL and float(sample.min(1).mean()) > 0.1 * float(sample.mean())

@@ -1,8 +1,7 @@
 """How far apart two sets of features are: Fréchet distance, precision and recall (chapter 13).
 
-`extractor` says what the features come from, None if they are pixels. Raises TypeError or ValueError for other types
-or shapes, fewer than two samples, or numbers that are not finite; warns of `IdenticalSets` if nothing but real samples
-is generated. N real and M generated samples, d features each; μ, Σ mean and covariance; r real, g generated.
+`extractor` says what the features come from, None if they are pixels. Raises TypeError or ValueError for other types or
+shapes, fewer than two samples, or numbers that are not finite; warns of `IdenticalSets`.
 """
 
 from __future__ import annotations
@@ -25,10 +24,7 @@ class TooFewSamples(UserWarning):
 
 
 class Moments:
-    """Mean and covariance of features, gathered batch by batch; two of them merge by ``+``.
-
-    Kept are mean and scatter (Chan, Golub & LeVeque 1983, Eq. (2.1)), as sums of xxᵀ lose digits if means are large.
-    """
+    """Mean and covariance of features, gathered batch by batch (Chan, Golub & LeVeque 1983); two merge by ``+``."""
 
     @course_defaults()
     def __init__(self, dimensions: int) -> None:
@@ -105,10 +101,9 @@ def frechet(
 ) -> Result:
     """‖μ_r - μ_g‖² + tr(Σ_r + Σ_g - 2(Σ_r^½ Σ_g Σ_r^½)^½) of features (N, d) and (M, d), or of their `Moments`.
 
-    Heusel et al. 2017, Eq. (6), FID with the features of InceptionV3; above 0 for a perfect generator: `frechet_bias`.
-    The interval, that of the delta method, is about the *expected score of this many samples*; it is up to √2 too long
-    near equality, and NaN for identical sets, for n ≤ d (which warns of `TooFewSamples`), if not wanted, and for
-    `Moments`, except for real ones with a `fixed_reference`, which takes the real set as it is.
+    Heusel et al. 2017, Eq. (6). The interval (delta method) is about the expected score of *this many* samples; it is
+    NaN for identical sets, for n ≤ d (with a warning, `TooFewSamples`), if not wanted, and for `Moments`, except for
+    real ones with a `fixed_reference`, which takes the real set as it is.
     """
     sets = isinstance(real, Tensor) and isinstance(generated, Tensor)
     same = sets and pair(real, generated, extractor)
@@ -136,10 +131,7 @@ def frechet(
 
 
 def _frechet(r: Moments, g: Moments, *, maps: bool) -> tuple[float, tuple[Tensor, Tensor] | None]:
-    """The distance; and on request W with W Wᵀ = T, the optimal map from g to r, and one for T⁻¹, if there are any.
-
-    The trace of the root is the sum of the singular values of F_gᵀF_r, for any F Fᵀ = Σ.
-    """
+    """The distance; with `maps` W too, W Wᵀ the optimal map from g to r, and one for its inverse, if there are any."""
     factor_r, factor_g = _factor(r), _factor(g)
     m = factor_g.T @ factor_r  # (rank of Σ_g, rank of Σ_r)
     apart = (r.mean - g.mean).square().sum() + r.covariance.trace() + g.covariance.trace()
@@ -191,8 +183,8 @@ def _influence_variance(x: Tensor, moments: Moments, other: Tensor, w: Tensor) -
 def frechet_bias(real: Tensor | Moments, n: int, reference: int) -> float:
     """Expected Fréchet distance of a perfect generator: n samples against m = `reference` others of the same Gaussian.
 
-    tr(Σ)(1/n + 1/m) + ½(1/(n-1) + 1/(m-1))(Σ_ij λ_iλ_j/(λ_i + λ_j) + tr(Σ)/2), to first order, λ the eigenvalues of Σ
-    (after Chong & Forsyth 2020). It wants N, n and m well above d; real features have more bias.
+    To first order, with λ the eigenvalues of Σ (after Chong & Forsyth 2020): tr(Σ)(1/n + 1/m) + ½(1/(n-1) + 1/(m-1))
+    (Σ_ij λ_iλ_j/(λ_i + λ_j) + tr(Σ)/2). It wants N, n and m well above d.
     """
     n, m = checks.whole("n", n, at_least=2), checks.whole("reference", reference, at_least=2)
     values = torch.linalg.eigvalsh(_moments("real", real).covariance).clamp(min=0)
@@ -207,17 +199,15 @@ def frechet_infinity(
 ) -> Result:
     """The Fréchet distance extrapolated to infinitely many samples (Chong & Forsyth 2020), from (N, d) and (M, d).
 
-    By a straight line through those of `sizes` >= 2 random subsets, evenly spaced in 1/n from half to all. Noisy,
-    perhaps negative, without an interval. ValueError for fewer than 2(d + 1) samples.
+    By a straight line through those of `sizes` >= 2 random subsets, evenly spaced in 1/n from half to all. Without an
+    interval. ValueError for fewer than 2(d + 1) samples.
     """
     pair(real, generated, extractor)
     sizes = checks.whole("sizes", sizes, at_least=2)
     few, d = min(len(real), len(generated)), real.shape[1]
     if few < 2 * (d + 1):
-        raise ValueError(
-            f"frechet_infinity: expected at least 2(d + 1) = {2 * (d + 1):,} samples, so that half of them "
-            f"exceed the dimensions, got {few:,}"
-        )
+        wanted = f"at least 2(d + 1) = {2 * (d + 1):,} samples, so that half of them exceed the dimensions"
+        raise ValueError(f"frechet_infinity: expected {wanted}, got {few:,}")
     inverse = torch.linspace(1, 2, sizes, dtype=torch.float64)
     values = []
     for shrink in inverse.tolist():
@@ -246,8 +236,7 @@ def precision_recall(
 ) -> PrecisionRecall:
     """Precision, recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020) of (N, d) and (M, d).
 
-    A set covers the closed balls around its samples up to the k-th nearest other one. None of the four is 1 for a
-    perfect generator, and all change with N and M. `batch` rows of the distance matrix are in memory at once.
+    A set covers the closed balls around its samples up to the `k`-th nearest other one, `batch` of them at a time.
     """
     pair(real, generated, extractor)
     batch, few = checks.whole("batch", batch), min(len(real), len(generated))
@@ -330,9 +319,8 @@ def _two_or_more(name: str, n: int) -> None:
 
 def _same_dimensions(real: int, generated: int) -> None:
     if real != generated:
-        raise ValueError(
-            f"generated: expected as many dimensions as real, {real}, got {generated}; use one extractor for both"
-        )
+        advice = "use one extractor for both"
+        raise ValueError(f"generated: expected as many dimensions as real, {real}, got {generated}; {advice}")
 
 
 def _moments(name: str, value: Tensor | Moments, *, checked: bool = False) -> Moments:

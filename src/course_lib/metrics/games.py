@@ -39,10 +39,8 @@ def adversarial_metric(
 ) -> Battle:
     """Who wins if model 1 = (G₁, D₁) and model 2 = (G₂, D₂) swap discriminators (Im et al. 2016, section 4).
 
-    Model 1 wins if r_samples < 1, for then D₁ errs less on G₂'s samples than D₂ on G₁'s, and model 2 if it is > 1; but
-    only if r_test is 1 within a factor of 1 + tolerance, else it is a tie. Look also whether the interval of
-    ``samples`` contains 1. Logits on one test set are (N,) each, d1_on_g2 those of D₁ on samples of G₂ (M,), d2_on_g1
-    of D₂ on those of G₁ (K,). ValueError if no error is in a denominator, which leaves the ratio undefined.
+    Model 1 wins if r_samples < 1, model 2 if > 1; a tie unless r_test is 1 within a factor of 1 + tolerance. Logits on
+    one test set are (N,) each, d1_on_g2 those of D₁ on samples of G₂ (M,). ValueError if no error is in a denominator.
     """
     checks.real("tolerance", tolerance, positive=True)
     checks.logits("d1_test", d1_test, "(N,)")
@@ -68,9 +66,8 @@ class Games:
     def __post_init__(self) -> None:
         wins = checks.tensor("wins", self.wins, "(P, P)")
         if len(set(self.names)) != len(self.names) or len(self.names) != len(wins):
-            raise ValueError(
-                f"names: expected one of its own for each of {len(wins)} players, got {list(self.names)}"
-            )
+            wanted = f"one of its own for each of {len(wins)} players"
+            raise ValueError(f"names: expected {wanted}, got {list(self.names)}")
         if bool((wins < 0).any()):
             raise ValueError(f"wins: expected counts >= 0, got {float(wins.min()):g}")
         if bool((wins.diagonal() != 0).any()):
@@ -95,24 +92,18 @@ def play(
     *,
     batch: int | None = None,
 ) -> Games:
-    """The tournament of generators against discriminators.
+    """The tournament of generators against discriminators (Olsson et al. 2018): each sample is a game.
 
-    A sample, generated or real, is a game: the generator wins if the discriminator is wrong, or undecided (Olsson et
-    al. 2018). Without `real`, a discriminator that calls everything generated wins all.
-
-    Args:
-        fake: ``fake["G of wgan"]["D of vae"]`` are that discriminator's logits on samples of that generator, (N,).
-        real: ``real["D of vae"]`` are its logits on real data, (M,), counted against each generator that it met.
-        batch: if given, so many generated and real samples are one game, won by the majority (thesis, 4.2).
+    A generator wins if the discriminator is wrong, or undecided. ``fake["G of wgan"]["D of vae"]`` are logits on
+    samples of that generator, (N,); ``real["D of vae"]``, on real data (M,), count against each generator met. With
+    `batch`, so many of either are one game, won by the majority (thesis, 4.2).
     """
     generators = list(fake)
     discriminators = list(dict.fromkeys(d for row in fake.values() for d in row))
     if not discriminators:
         raise ValueError("fake: expected at least one game of a generator against a discriminator, got none")
     if twice := set(generators) & set(discriminators):
-        raise ValueError(
-            f"fake: {sorted(twice)} name a generator and a discriminator; they are players of their own"
-        )
+        raise ValueError(f"fake: {sorted(twice)} name a generator and a discriminator; tell them apart")
     if real is not None and (missing := [d for d in discriminators if d not in real]):
         raise ValueError(f"real: expected logits of every discriminator that plays, got none of {missing}")
     names = (*generators, *discriminators)
@@ -126,9 +117,8 @@ def play(
             if batch is not None:
                 size, shortest = checks.whole("batch", batch), min(len(w) for w in wrong)
                 if shortest < size:
-                    raise ValueError(
-                        f"batch: expected at most {shortest} samples, as many as {g!r} against {d!r} has, got {size}"
-                    )
+                    got = f"as many as {g!r} against {d!r} has, got {size}"
+                    raise ValueError(f"batch: expected at most {shortest} samples, {got}")
                 parts = [w[: shortest // size * size].view(-1, size) for w in wrong]
                 outcomes = float64(torch.cat(parts, 1).mean(1) > 0.5)
             i, j = names.index(g), names.index(d)
@@ -138,10 +128,7 @@ def play(
 
 
 def win_rates(games: Games) -> list[Result]:
-    """Each player's tournament win rate: the mean over opponents of the share of games won (Olsson et al. 2018).
-
-    It means something only within its tournament; the interval is for these opponents and independent games.
-    """
+    """Each player's mean over opponents of the share of games won (Olsson et al. 2018), within this tournament only."""
     totals = _totals(games)
     results = []
     for i, name in enumerate(games.names):
@@ -183,12 +170,9 @@ class Ratings:
 def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> Ratings:
     """Maximum-likelihood ratings (Bradley & Terry 1952): player i beats j with probability π_i/(π_i + π_j).
 
-    Hunter's (2004) MM step sets π_i to W_i / Σ_j n_ij/(π_i + π_j), with W_i the wins of i and n_ij its games with j;
-    Newton's steps shorten the end, `steps` at most, else RuntimeError. Raises DisconnectedGames where there is no
-    maximum, for the graph of wins is not strongly connected (Ford 1957). A `prior` > 0, so many games of each player
-    against an imaginary one of average strength, half of them won, always gives ratings, drawn towards the average:
-    state it. Intervals are from the Fisher information, for ratings around their average; if the `dispersion` is far
-    above 1, one number per player is not enough, and they are too narrow.
+    Hunter's (2004) MM step π_i = W_i / Σ_j n_ij/(π_i + π_j), and Newton's; RuntimeError after `steps` of them.
+    DisconnectedGames where there is no maximum (Ford 1957), unless a `prior` > 0 gives each player so many games, half
+    of them won, against one of average strength. Intervals (Fisher information) are around the average rating.
     """
     checks.real("prior", prior)
     totals = _totals(games)
@@ -211,9 +195,7 @@ def bradley_terry(games: Games, *, prior: float = 0.0, steps: int = 100_000) -> 
         information = (weight.sum(1) + of_prior).diag() - weight
         if bool((of_prior > 0).any()):
             return torch.linalg.inv(information)
-        mean = torch.full_like(
-            weight, 1 / len(weight)
-        )  # projects on the direction in which all rise together
+        mean = torch.full_like(weight, 1 / len(weight))  # projects on where all rise together
         return torch.linalg.inv(information + mean) - mean
 
     for step in range(checks.whole("steps", steps)):
@@ -252,8 +234,8 @@ def glicko2(
 ) -> tuple[float, float, float]:
     """One player's rating, deviation and volatility after one period of games, by Glicko-2 (Glickman 2013).
 
-    Before the period opponents have ratings and deviations (m,); scores (m,) are 1, 0, or ½ for a draw. New players
-    begin at 1500, 350 and 0.06. `tau`, from 0.3 to 1.2, limits how fast the volatility changes.
+    Opponents' ratings and deviations are (m,); scores (m,) are 1, 0, or ½ for a draw. New players begin at 1500, 350
+    and 0.06. `tau`, from 0.3 to 1.2, limits how fast the volatility changes.
     """
     for name, value in (("deviation", deviation), ("volatility", volatility), ("tau", tau)):
         checks.real(name, value, positive=True)
@@ -261,9 +243,7 @@ def glicko2(
     checks.tensor("deviations", deviations, f"({len(opponents)},)")
     checks.tensor("scores", scores, f"({len(opponents)},)")
     if bool((scores < 0).any() or (scores > 1).any()):
-        raise ValueError(
-            f"scores: expected 0, ½ or 1, got {float(scores.min()):g} to {float(scores.max()):g}"
-        )
+        raise ValueError(f"scores: expected 0, ½ or 1, got {float(scores.min()):g} … {float(scores.max()):g}")
     scale = 173.7178
     mu, phi = (rating - _CENTRE) / scale, deviation / scale
     mu_j, phi_j = (float64(opponents) - _CENTRE) / scale, float64(deviations) / scale
@@ -320,9 +300,7 @@ def _totals(games: Games) -> Tensor:
     totals = games.wins + games.wins.T
     idle = [name for name, n in zip(games.names, totals.sum(1).tolist(), strict=True) if n == 0]
     if idle:
-        raise ValueError(
-            f"games: expected every player to have played, got no game of {idle}; leave them out"
-        )
+        raise ValueError(f"games: expected every player to have played, got no game of {idle}; omit them")
     return totals
 
 

@@ -1,12 +1,8 @@
 """How far apart two images are: MSE, PSNR, SSIM, and the distance of their features that LPIPS is made of.
 
 All take pairs x and y of images (N, C, H, W) in [-1, 1] and give one float64 number per pair, (N,), with gradients;
-they raise TypeError or ValueError for anything else. The score of a set is ``metrics.mean("PSNR", psnr(x, y))``. SSIM
-maps images to [0, 1] first, because its luminance depends on where zero is, and averages over colour channels. Shapes:
-N pairs, C channels, H x W pixels, h x w positions of a map.
+they raise TypeError or ValueError for anything else. h x w are positions of a map.
 """
-
-from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
@@ -40,7 +36,7 @@ def mse(x: Tensor, y: Tensor) -> Tensor:
 def psnr(x: Tensor, y: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each pair in decibels, 10 log10(2² / MSE): (N,), the same in any range of values.
 
-    Infinite for identical images, with an `IdenticalImagesWarning` and without a gradient; minimise the MSE instead.
+    Infinite for identical images, with an `IdenticalImagesWarning` and without a gradient.
     """
     errors = mse(x, y)
     identical = int((errors == 0).sum())
@@ -55,10 +51,7 @@ def psnr(x: Tensor, y: Tensor) -> Tensor:
 
 
 def psnr_of_mse(mse: Tensor) -> Tensor:
-    """The decibels of mean squared errors of images in [-1, 1], any shape: 10 log10(2² / mse), infinite for 0.
-
-    A set's PSNR is the mean of its images'; ``psnr_of_mse(mse(x, y).mean())`` pools pixels: never larger.
-    """
+    """The decibels of mean squared errors of images in [-1, 1], any shape: 10 log10(2² / mse), infinite for 0."""
     checks.tensor("mse", mse)
     if bool((mse < 0).any()):
         raise ValueError(f"mse: expected numbers >= 0, got {float(mse.detach().min()):.3g}")
@@ -88,10 +81,9 @@ def ssim(
 ) -> Tensor:
     """Structural similarity of each pair, the mean over channels and positions of l^alpha c^beta s^gamma: (N,).
 
-    Wang, Bovik, Sheikh & Simoncelli 2004, Eq. (12); with default exponents and c3 Eq. (13), as scikit-image with
-    `gaussian_weights=True`, `sigma=1.5` and `use_sample_covariance=False`. c1 = k1² and c2 = k2² keep it finite in
-    black and in flat images, and c3 is c2 / 2 if None. `window` (s,), `gaussian_window()` if None, has the weights of
-    the rows and columns of s x s pixels. Exponents are >= 0, and gamma is whole where the structure is negative.
+    Wang, Bovik, Sheikh & Simoncelli 2004, Eq. (12), by default Eq. (13), of intensities in [0, 1]. c1 = k1², c2 = k2²,
+    and c3 is c2 / 2 if None. `window` (s,), `gaussian_window()` if None, weighs the rows and columns of s x s pixels.
+    Exponents are >= 0, and gamma is whole where the structure is negative.
     """
     exponents = [checks.real(name, v) for name, v in (("alpha", alpha), ("beta", beta), ("gamma", gamma))]
     x, y, window = _prepared(x, y, window)
@@ -131,7 +123,7 @@ def ssim_maps(
 ) -> SSIMMaps:
     """Luminance, contrast and structure of Wang et al. 2004, Eq. (6), (9) and (10): maps (N, C, h, w).
 
-    The s x s window stays inside: h = H - s + 1, w = W - s + 1. Covariances have no n / (n - 1). Arguments as `ssim`.
+    The s x s window stays inside: h = H - s + 1, w = W - s + 1. Arguments as `ssim`.
     """
     x, y, window = _prepared(x, y, window)
     return _maps(_local(x, y, window), *_constants(k1, k2, c3))
@@ -159,8 +151,8 @@ def perceptual_distance(
 ) -> Tensor:
     """Σ over layers of the mean over positions of Σ_c w_c (â_c - b̂_c)², where â = a / ‖a‖ over the channels: (N,).
 
-    Zhang et al. 2018, Eq. (1), w being their w squared, for `weights` (C,) of each layer, ones if None. `a` and `b`
-    are the feature maps (N, C, h, w) of both sets of images by layer, each of which contributes from 0 to 4.
+    Zhang et al. 2018, Eq. (1), their w squared being `weights` (C,) of each layer, ones if None. `a` and `b` are both
+    sets' feature maps (N, C, h, w) by layer.
     """
     if not a or set(a) != set(b) or (weights is not None and set(a) != set(weights)):
         got = [sorted(layers) for layers in (a, b, *(() if weights is None else (weights,)))]
@@ -183,10 +175,7 @@ def perceptual_distance(
 
 
 def image_pair(x: Any, y: Any, shape: str = "(N, C, H, W)", *, smallest: int = 1) -> tuple[Tensor, Tensor]:
-    """x and y if they are images in [-1, 1] of one shape and of at least `smallest` x `smallest` pixels.
-
-    Warns of `RangeWarning` if they look like images in [0, 1].
-    """
+    """x and y if they are images in [-1, 1] of one shape, of `smallest` pixels or more each way; else as `checks`."""
     extremes = []
     for name, value in (("x", x), ("y", y)):
         value = value.detach() if isinstance(value, Tensor) else value
@@ -198,14 +187,10 @@ def image_pair(x: Any, y: Any, shape: str = "(N, C, H, W)", *, smallest: int = 1
             )
         extremes.append((float(value.min()), float(value.max())))
     if x.shape != y.shape:
-        raise ValueError(
-            "x and y: images are compared in pairs, so expected two sets of one shape, "
-            f"got {tuple(x.shape)} and {tuple(y.shape)}"
-        )
+        got = f"{tuple(x.shape)} and {tuple(y.shape)}"
+        raise ValueError(f"x and y: images are compared in pairs, so expected sets of one shape, got {got}")
     if x.device != y.device:
-        raise ValueError(
-            f"x and y: expected both on one device, got {x.device} and {y.device}; move one by .to()"
-        )
+        raise ValueError(f"x and y: expected one device, got {x.device} and {y.device}; move one by .to()")
     _range_warning(extremes)
     return x, y
 

@@ -1,13 +1,9 @@
 """The matching score: how far n generated samples are from n real ones if each is paired with one, at least cost.
 
-Chapter 14; the thesis, chapter 5. `real` and `generated` are images (n, C, H, W) in [-1, 1], compared by their pixels,
-or features (n, d) of the `extractor`; `cost` is "euclidean" (the score is W₁ between the *samples*) or "squared" (W₂²,
-not its root). As a distance of *distributions* it is biased upward by about n^(-1/d) for d > 2 (Dudley 1969): read it
-beside `real_baseline`, and compare only at the same n. Raises TypeError or ValueError for other types, shapes or
-ranges; warns of `IdenticalSets` if all matched pairs have cost 0.
+Chapter 14; the thesis, chapter 5. `real` and `generated` are images (n, C, H, W) in [-1, 1], or features (n, d) of the
+`extractor`; `cost` is "euclidean" (W₁ between the samples) or "squared" (W₂²). Compare only at the same n, beside
+`real_baseline`. Raises TypeError or ValueError for other types, shapes or ranges; warns of `IdenticalSets`.
 """
-
-from __future__ import annotations
 
 import math
 import warnings
@@ -28,15 +24,11 @@ _FEW = 16  # dimensions up to which the differences of all pairs take no longer 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Matching(Result):
-    """A matching score and the matching behind it. Pairs are in order of cost, the cheapest first.
-
-    ``pairs[:20]`` are the best, ``pairs[-20:]`` the worst, ``pairs[::20]`` every twentieth by rank.
-    """
+    """A matching score and its pairs in order of cost: ``pairs[:20]`` are the best, ``pairs[::20]`` every twentieth."""
 
     pairs: Tensor = field(repr=False)  # (m, 2) int64: index of the real sample, index of the generated one
     costs: Tensor = field(repr=False)  # (m,) float64, rising
-    # u of reals and v of generated samples, (n,) each
-    potentials: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
+    potentials: tuple[Tensor, Tensor] | None = field(default=None, repr=False)  # u, v: (n,) each
     deficiency: float = 0.0  # share of the samples left without a partner: 0 for a perfect matching
 
 
@@ -46,23 +38,17 @@ def matching_score(
 ) -> Matching:
     """The mean cost of a cheapest perfect matching between two samples of equal size n.
 
-    The potentials prove the optimum: u_i + v_j <= c_ij, and mean(u) + mean(v) is the score (Egerváry 1931). The
-    interval, about the *expected score at this n*, bounds the variance by (var u + var v)/n (after Efron & Stein 1981;
-    attained in the limit, del Barrio & Loubes 2019). Raises MemoryError where there is no room for n² costs.
+    The potentials prove it: u_i + v_j <= c_ij, and mean(u) + mean(v) is the score (Egerváry 1931). The interval is
+    about the expected score at this n (after Efron & Stein 1981). MemoryError where there is no room for n² costs.
     """
-    a, b = _pair(real, generated, extractor)
-    if len(a) != len(b):
-        raise ValueError(
-            f"generated: expected as many samples as real, {len(a):,}, got {len(b):,}: a perfect matching pairs each "
-            f"with one, and scores depend on n; pass the first {min(len(a), len(b)):,} of both"
-        )
+    a, b = _pair(real, generated, extractor, "a perfect matching pairs each with one, and scores depend on n")
     from course_lib.metrics import column_generation
 
     advice = "match fewer samples, or use sparse_matching_score, which keeps a few neighbours of each"
     checks.memory(f"a matching of {len(a):,} samples with as many", 16 * len(a) ** 2, advice)
     columns, u, v = column_generation.solve(cost_matrix(a, b, cost=cost).numpy())
     pairs = torch.stack([torch.arange(len(a)), torch.from_numpy(columns)], 1)
-    return _matching(a, b, pairs, cost, extractor, (torch.from_numpy(u), torch.from_numpy(v)))
+    return _matching(a, b, pairs, cost, extractor, torch.from_numpy(u), torch.from_numpy(v))
 
 
 @course_defaults()
@@ -78,16 +64,10 @@ def sparse_matching_score(
     """The mean cost over a largest matching, of least cost among these, where only k nearest neighbours may be paired.
 
     The thesis, section 5.6. Generated samples keep the edges to their k nearest reals; with `both`, reals keep theirs,
-    too. `deficiency` is the share left unmatched, such as copies of one real, and `value` speaks of matched pairs
-    only: read the two together. They tend to 0 and the dense score as k tends to n. There is no interval.
+    too. `deficiency` is the share left unmatched, and `value` speaks of matched pairs only. There is no interval.
     """
-    a, b = _pair(real, generated, extractor)
+    a, b = _pair(real, generated, extractor, "the deficiency of unequal samples would be that of their sizes")
     n = len(a)
-    if n != len(b):
-        raise ValueError(
-            f"generated: expected as many samples as real, {n:,}, got {len(b):,}: the deficiency of unequal samples "
-            f"would be that of their sizes; pass the first {min(n, len(b)):,} of both"
-        )
     checks.whole("k", k, at_most=n, why="the number of samples")
     near, _ = neighbours(b, a, k)
     edges = (near + n * torch.arange(n)[:, None]).reshape(-1)  # (n k,): generated·n + real
@@ -104,8 +84,8 @@ def sparse_matching_score(
 def _largest_and_cheapest(rows: Tensor, columns: Tensor, price: Tensor, n: int) -> Tensor:
     """Which edges make a largest matching, of least cost among these: their numbers.
 
-    SciPy matches every row, so each has a dummy column, dear enough at the sum over rows of their dearest edges. Edges
-    of cost 0 it takes for none, so a constant is added. Pairs that swamp the digits of others are settled first.
+    SciPy matches every row, so each has a dummy column that is dear enough, and takes no edges of cost 0, so a constant
+    is added. Pairs that swamp the digits of others are settled first.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
@@ -135,10 +115,7 @@ def _largest_and_cheapest(rows: Tensor, columns: Tensor, price: Tensor, n: int) 
 def real_baseline(
     real: Tensor, n: int, generator: torch.Generator, *, extractor: str | None, cost: str = "euclidean"
 ) -> Matching:
-    """The score of n reals, drawn at random by `generator`, against n others, from at least 2n; as `matching_score`.
-
-    No generator can be expected to do better at this n, except one that copies.
-    """
+    """The score of n reals, drawn at random by `generator`, against n others, of at least 2n: as `matching_score`."""
     checks.tensor("real", real)
     checks.whole("n", n, at_most=len(real) // 2, why="half of the real samples, which are split in two")
     order = torch.randperm(len(real), generator=generator).to(real.device)
@@ -148,13 +125,10 @@ def real_baseline(
 def score_difference(first: Matching, second: Matching) -> Result:
     """First score minus second, of two generators that were matched with *the same real samples in the same order*.
 
-    What the reals contribute to both cancels, so the interval is narrower than those of the two scores suggest. Raises
-    ValueError for sparse scores, which have no potentials, and for another n, kind of score or extractor.
+    What the reals contribute cancels. ValueError for sparse scores, another n, kind of score or extractor.
     """
     if first.potentials is None or second.potentials is None:
-        raise ValueError(
-            "expected two scores of perfect matchings, got a sparse one, which has no potentials"
-        )
+        raise ValueError("expected two scores of perfect matchings, got a sparse one, without potentials")
     kinds = [(m.name, m.n, m.extractor) for m in (first, second)]
     if kinds[0] != kinds[1]:
         raise ValueError(f"expected scores of the same kind, n and extractor, got {kinds[0]} and {kinds[1]}")
@@ -166,10 +140,7 @@ def score_difference(first: Matching, second: Matching) -> Result:
 
 @course_defaults()
 def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Result | None]:
-    """The mean cost of the pairs whose real sample is of class 0, 1, ...; None for a class without pairs.
-
-    `labels` (n,) int64 are the reals' classes. The interval describes the spread: pairs are not quite independent.
-    """
+    """Mean cost of the pairs whose real is of class 0, 1, ... by `labels` (n,) int64; None for one without pairs."""
     labels = checks.labels("labels", labels, matching.n, checks.whole("classes", classes)).cpu()
     of_pairs = labels[matching.pairs[:, 0]]
     results: list[Result | None] = []
@@ -181,10 +152,7 @@ def cost_by_class(matching: Matching, labels: Tensor, classes: int) -> list[Resu
 
 @course_defaults()
 def cost_matrix(a: Tensor, b: Tensor, *, cost: str = "euclidean") -> Tensor:
-    """Distances ("euclidean") or squared distances ("squared") between a (n, d) and b (m, d): (n, m) float64.
-
-    ‖a‖² + ‖b‖² - 2a·b; what is close together is computed again from differences. May raise MemoryError.
-    """
+    """Distances ("euclidean") or their squares ("squared") of a (n, d) and b (m, d): (n, m) float64."""
     checks.choice("cost", cost, ("euclidean", "squared"))
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))
     checks.memory(f"a cost matrix of {len(a):,} x {len(b):,}", 8 * len(a) * len(b), "take fewer samples")
@@ -213,10 +181,7 @@ def pair_distances(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
 
 @course_defaults()
 def neighbours(a: Tensor, b: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k <= m rows of b (m, d) nearest to each of a (n, d), in order: indices and distances, (n, k) each.
-
-    Exact: k + 8 candidates in single precision are measured in double, and searched again where rounding matters.
-    """
+    """The k <= m rows of b (m, d) nearest to each of a (n, d), in order: indices and distances, (n, k) each; exact."""
     checks.whole("k", k, at_most=len(b), why="the number of samples")
     a, b = _centred(checks.tensor("a", a, "(n, d)"), checks.tensor("b", b, f"(m, {a.shape[-1]})"))
     wide = min(k + 8, len(b))
@@ -261,33 +226,32 @@ def _power(distance: Tensor, cost: str) -> Tensor:
     return distance if cost == "euclidean" else distance.square()
 
 
-def _pair(real: Tensor, generated: Tensor, extractor: str | None) -> tuple[Tensor, Tensor]:
-    """Both samples as rows on the CPU: pixels of images if there is no extractor, else features."""
+def _pair(real: Tensor, generated: Tensor, extractor: str | None, why: str) -> tuple[Tensor, Tensor]:
+    """Both samples, equally many, as rows on the CPU: pixels of images if there is no extractor, else features."""
     extractor_name(extractor)
     if extractor is None:
         checks.images("real", real, "(N, C, H, W)")
         sizes = ", ".join(str(s) for s in real.shape[1:])
         checks.images("generated", generated, f"(N, {sizes})")
-        return real.detach().flatten(1).cpu(), generated.detach().flatten(1).cpu()
-    checks.tensor("real", real, "(N, d)")
-    checks.tensor("generated", generated, f"(N, {real.shape[1]})")
-    return real.detach().cpu(), generated.detach().cpu()
+    else:
+        checks.tensor("real", real, "(N, d)")
+        checks.tensor("generated", generated, f"(N, {real.shape[1]})")
+    n, m = len(real), len(generated)
+    if n != m:
+        advice = f"{why}; pass the first {min(n, m):,} of both"
+        raise ValueError(f"generated: expected as many samples as real, {n:,}, got {m:,}: {advice}")
+    return real.detach().flatten(1).cpu(), generated.detach().flatten(1).cpu()
 
 
 def _matching(
-    real: Tensor,
-    generated: Tensor,
-    pairs: Tensor,
-    cost: str,
-    extractor: str | None,
-    potentials: tuple[Tensor, Tensor] | None = None,
+    a: Tensor, b: Tensor, pairs: Tensor, cost: str, extractor: str | None, *potentials: Tensor
 ) -> Matching:
     """The result, with the costs of its pairs computed once more from their differences."""
-    n, ci95 = len(real), math.nan
-    if potentials is not None and n > 1:
+    n, ci95 = len(a), math.nan
+    if potentials and n > 1:
         u, v = (potential.numpy() for potential in potentials)
         ci95 = Z95 * math.sqrt((u.var(ddof=1) + v.var(ddof=1)) / n)
-    costs = _power(pair_distances(real, generated, pairs[:, 0], pairs[:, 1]), cost)
+    costs = _power(pair_distances(a, b, pairs[:, 0], pairs[:, 1]), cost)
     costs, order = costs.sort(dim=0, stable=True)
     if float(costs[-1]) == 0:
         warnings.warn(
@@ -297,6 +261,7 @@ def _matching(
             stacklevel=4,
         )
     kind = "W₁" if cost == "euclidean" else "W₂²"
-    name = f"matching score {kind}" + ("" if potentials is not None else " on nearest neighbours")
-    value, found = float(costs.mean()), {"pairs": pairs[order], "costs": costs, "potentials": potentials}
-    return Matching(name, value, ci95, n, n, extractor, **found, deficiency=1 - len(costs) / n)
+    name = f"matching score {kind}" + ("" if potentials else " on nearest neighbours")
+    found = {"pairs": pairs[order], "costs": costs, "potentials": potentials or None}
+    deficiency = 1 - len(costs) / n
+    return Matching(name, float(costs.mean()), ci95, n, n, extractor, **found, deficiency=deficiency)

@@ -1,9 +1,4 @@
-"""How many modes of a known mixture a set of samples has, and how many of the samples are good (chapter 8).
-
-As in Metz et al. 2017 and Lin et al. 2018. As one good sample captures a mode, read the count beside their share.
-"""
-
-from __future__ import annotations
+"""How many modes of a known mixture samples have, and how many are good (Metz et al. 2017, Lin et al. 2018)."""
 
 from typing import NamedTuple
 
@@ -30,9 +25,8 @@ def count_modes(
 ) -> Modes:
     """Modes of the equal mixture of N(centre, std² I), `centres` (modes, d), among the samples `generated` (N, d).
 
-    A sample is high-quality up to `within` · std from the nearest centre, in the plane one of the mixture itself with
-    probability 1 - exp(-within²/2); `least` of them capture a mode. Raises TypeError or ValueError for other types or
-    shapes, numbers that are not positive, or modes that overlap, at most 2 · within · std apart.
+    A sample is high-quality up to `within` · std from the nearest centre; `least` of them capture a mode. TypeError or
+    ValueError for other types or shapes, numbers that are not positive, or modes at most 2 · within · std apart.
     """
     centres = float64(checks.tensor("centres", centres, "(K, D)").detach())
     x = float64(sample("generated", generated, dimensions=centres.shape[1]).detach())

@@ -1,7 +1,5 @@
 """A score together with what it means nothing without: how many samples, which extractor, how uncertain."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +18,7 @@ class IdenticalSets(UserWarning):
 
 @dataclass(frozen=True)
 class Result:
-    """One score. ``float(result)`` is its value, ``print(result)`` shows everything.
-
-    Two results can be compared only if they have the same extractor and the same numbers of samples.
-    """
+    """One score; compare it only with one of the same extractor and the same numbers of samples."""
 
     name: str
     value: float
@@ -73,6 +68,4 @@ def with_interval(value: float, ci95: float) -> str:
 def extractor_name(value: Any) -> None:
     """Check the name of an extractor: a text, or None for pixels."""
     if value is not None and not (isinstance(value, str) and value):
-        raise TypeError(
-            f"extractor must be the extractor's name, or None if the features are pixels; received {value!r}"
-        )
+        raise TypeError(f"extractor must be the extractor's name, or None for pixels; received {value!r}")

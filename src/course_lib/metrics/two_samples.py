@@ -2,11 +2,8 @@
 
 `real` (N, d) and `generated` (M, d) come from `extractor`, None for pixels; `generator` draws what is random. Raises
 TypeError or ValueError for other types or shapes, fewer than two samples, or numbers that are not finite; warns of
-`IdenticalSets` if nothing but real samples is generated. A p-value is the probability of a statistic at least as large
-if both sets come from one distribution, and independently, unlike what was trained on the real set.
+`IdenticalSets`. A p-value is for independent sets, unlike what was trained on the real one.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Callable
@@ -46,8 +43,7 @@ class LogLikelihood(Result):
 def kernel_distance(real: Tensor, generated: Tensor, *, extractor: str | None, batch: int = 2048) -> Result:
     """Squared maximum mean discrepancy with the kernel (xᵀy/d + 1)³, from features (N, d) and (M, d).
 
-    KID with the features of InceptionV3 (Bińkowski et al. 2018, section 3): unbiased, so it *may be negative*. The
-    interval is that of a U-statistic, up to √2 too long about 0, and NaN for identical sets.
+    Bińkowski et al. 2018, section 3: unbiased, so it *may be negative*. The interval is that of a U-statistic.
     """
     same, batch = pair(real, generated, extractor), checks.whole("batch", batch)
     x, y = float64(real.detach()), float64(generated.detach())
@@ -89,9 +85,8 @@ def parzen(
 ) -> LogLikelihood:
     """Mean log-likelihood of real samples (N, d) under a Gaussian window around each generated sample (M, d), in nats.
 
-    log p(x) = log (1/M) Σ_i exp(-‖x - g_i‖²/2σ²) - (d/2) log 2πσ² (Goodfellow et al. 2014), with the σ that is best
-    for `validation` (V, d), other real samples; ValueError if that is 0, for all are generated ones. In many
-    dimensions M is never large enough, and memorised training samples score best (Theis et al. 2016).
+    log p(x) = log (1/M) Σ_i exp(-‖x - g_i‖²/2σ²) - (d/2) log 2πσ² (Goodfellow et al. 2014), with the σ that is best for
+    `validation` (V, d), other real samples; ValueError if that is 0.
     """
     pair(real, generated, extractor)
     sample("validation", validation, dimensions=real.shape[1])
@@ -149,8 +144,8 @@ def sliced_wasserstein(
 ) -> Test:
     """(mean over directions of W_p^p)^(1/p) between the projections of (N, d) and (M, d) on random unit vectors.
 
-    Bonneel et al. 2015, for p = `order` >= 1 and at least 2 `directions`; above 0 for a perfect generator. The
-    interval is that of the mean over directions, the p-value that of `permutations` between the sets, NaN without any.
+    Bonneel et al. 2015, for p = `order` >= 1 and at least 2 `directions`. The interval is that of the mean over
+    directions, the p-value that of `permutations` between the sets, NaN without any.
     """
     pair(real, generated, extractor)
     if checks.real("order", order) < 1:
@@ -180,10 +175,9 @@ def kolmogorov_smirnov(
     directions: int = 32,
     permutations: int = 199,
 ) -> Test:
-    """The largest Kolmogorov–Smirnov statistic, ``max |F_r - F_g|`` in [0, 1], over random directions.
+    """The largest Kolmogorov–Smirnov statistic, ``max |F_r - F_g|`` in [0, 1], over at least 2 random `directions`.
 
-    The p-value compares it with its own distribution under `permutations` between the sets, NaN without any, which is
-    right however the (at least 2) `directions` depend on each other. There is no interval.
+    The p-value is that of `permutations` between the sets, NaN without any. There is no interval.
     """
     pair(real, generated, extractor)
     values, ranks = _projections(real, generated, directions, generator)
@@ -242,9 +236,8 @@ def classifier_two_sample(
 ) -> Test:
     """Accuracy of telling (N, d) from (N, d), on a held-out half: ½ for a perfect generator, 1 for a poor one.
 
-    Lopez-Paz & Oquab 2017. ``"logistic"`` regression sees linear differences, √n_tr nearest ``"neighbours"`` others
-    too; features are standardised. For equal distributions the accuracy is about N(½, 1/(4 n_te)), which gives p.
-    ValueError for unequal sizes or fewer than 10 samples.
+    Lopez-Paz & Oquab 2017, by ``"logistic"`` regression or √n_tr nearest ``"neighbours"`` of standardised features. p
+    is by N(½, 1/(4 n_te)). ValueError for unequal sizes or fewer than 10 samples.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
@@ -255,10 +248,8 @@ def classifier_two_sample(
     checks.choice("classifier", classifier, ("logistic", "neighbours"))
     n = len(real)
     if len(generated) != n or n < 10:
-        raise ValueError(
-            f"generated: expected as many samples as real, and at least 10, got {len(generated)} and {n}; "
-            "take the same number of each, x[:n]"
-        )
+        got = f"{len(generated)} and {n}; take the same number of each, x[:n]"
+        raise ValueError(f"generated: expected as many samples as real, and at least 10, got {got}")
     half = n // 2
     sets = [float64(x.detach())[torch.randperm(n, generator=generator)] for x in (real, generated)]
     train, test = (torch.cat([x[part] for x in sets]).numpy() for part in (slice(half), slice(half, None)))

@@ -1,7 +1,5 @@
 """The deep autoencoders of chapter 4."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,8 +9,8 @@ from course_lib.autoencoders import Autoencoder, AutoencoderConfig
 from course_lib.cards import Facts, Score, mean
 from course_lib.draws import rows
 from course_lib.precision import course_defaults
-from course_lib.recipes.recipe import Recipe
-from course_lib.training import Runtime, batched, fit
+from course_lib.recipes.recipe import Recipe, learn
+from course_lib.training import Runtime, batched
 
 CIFAR10 = {"resolution": 32, "colours": 3, "channels": (32, 64, 128), "hidden": (), "latent": 128}
 
@@ -21,46 +19,27 @@ def train_ae_mnist(rt: Runtime, quiet: bool = False, *, latent: int) -> tuple[nn
     """`Autoencoder` of `latent` numbers on the 60,000 MNIST training images: mean squared error, 40 epochs."""
     x, _ = data.mnist("train")
     model = rt.place(Autoencoder(AutoencoderConfig(latent=latent)))
-    batches = data.Stream(rt.place(x), batch=200, generator=rt.generator(1))
-    facts = fit(
-        rt,
-        model,
-        batches,
-        lambda images: F.mse_loss(model(images), images),
-        images=rt.images(40 * len(x), step=200),
-        batch=200,
-        lr=2e-3,
-        what=f"autoencoder, k = {latent}",
-        quiet=quiet,
-    )
+
+    def loss(images: Tensor) -> Tensor:
+        return F.mse_loss(model(images), images)
+
+    what = f"autoencoder, k = {latent}"
+    facts = learn(rt, model, [x], loss, images=40 * len(x), batch=200, lr=2e-3, what=what, quiet=quiet)
     return model, {"data": "MNIST train", **facts}
 
 
 def train_ae_cifar10(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Facts]:
-    """`Autoencoder` of 128 numbers on the 50,000 CIFAR-10 training images: mean squared error, 30 epochs.
-
-    Half of the images are mirrored, anew in every batch.
-    """
+    """`Autoencoder` of 128 numbers on 50,000 CIFAR-10 images, half of them mirrored: mean squared error, 30 epochs."""
     x, _ = data.cifar10("train")
     model = rt.place(Autoencoder(AutoencoderConfig(**CIFAR10)))
-    batches = data.Stream(rt.place(x), batch=100, generator=rt.generator(1))
     mirror = rt.noise(2)
 
     def loss(images: Tensor) -> Tensor:
         images = random_mirror(images, mirror)
         return F.mse_loss(model(images), images)
 
-    facts = fit(
-        rt,
-        model,
-        batches,
-        loss,
-        images=rt.images(30 * len(x), step=100),
-        batch=100,
-        lr=1.5e-3,
-        what="CIFAR-10 autoencoder",
-        quiet=quiet,
-    )
+    what = "CIFAR-10 autoencoder"
+    facts = learn(rt, model, [x], loss, images=30 * len(x), batch=100, lr=1.5e-3, what=what, quiet=quiet)
     return model, {"data": "CIFAR-10 train", **facts}
 
 
@@ -82,7 +61,6 @@ def score_ae_cifar10(model: nn.Module, n: int = 500) -> dict[str, Score]:
 
 
 def _squared_error(model: nn.Module, x: Tensor) -> Tensor:
-    """Mean over each image's numbers of the squared error of its reconstruction: (N,)."""
     return (batched(model, x) - x).square().flatten(1).mean(1)
 
 

@@ -1,7 +1,5 @@
 """The classifier of drawn faces: eight attributes of one picture at once."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,8 +12,8 @@ from course_lib.cards import Facts, Score, share
 from course_lib.classifiers import AvatarCNN, AvatarCNNConfig
 from course_lib.draws import rows
 from course_lib.precision import course_defaults
-from course_lib.recipes.recipe import Recipe
-from course_lib.training import Runtime, batched, fit
+from course_lib.recipes.recipe import Recipe, learn
+from course_lib.training import Runtime, batched
 
 # All columns of the table but `accessories`, of which `glasses` is a function.
 ATTRIBUTES = (
@@ -34,48 +32,27 @@ _TRAINING, _HELD_OUT = 0, 1  # seeds of two sequences of faces
 def train_avatar_classifier(
     rt: Runtime, quiet: bool = False, *, faces: int = 20_000, epochs: int = 8
 ) -> tuple[nn.Module, Facts]:
-    """`AvatarCNN` on 20,000 Open Peeps faces (seed 0) of 64 x 64, made a little worse at random (`imperfect`).
-
-    The loss is the sum of the attributes' cross-entropies; 8 epochs of `fit`. The first
-    run renders the faces, a minute or two; later ones read the cache folder.
-    """
+    """`AvatarCNN` on 20,000 Open Peeps faces (seed 0), made worse by `imperfect`: sum of cross-entropies, 8 epochs."""
     x, attributes = data.avatars(faces, 64, _TRAINING, progress=not quiet)
     names = {key: tuple(np.unique(attributes[key]).tolist()) for key in ATTRIBUTES}
     y = class_numbers(attributes, names)
-    batches = data.Stream(rt.place(x), y.to(rt.device), batch=128, generator=rt.generator(1))
     worse = rt.noise(2)
     model = rt.place(AvatarCNN(AvatarCNNConfig(names)))
 
     def loss(minibatch: tuple[Tensor, Tensor]) -> Tensor:
         images, labels = minibatch
         logits = model.by_attribute(model(rt.place(imperfect(images, worse))))
-        return torch.stack(
-            [F.cross_entropy(part, labels[:, k]) for k, part in enumerate(logits.values())]
-        ).sum()
+        losses = [F.cross_entropy(part, labels[:, k]) for k, part in enumerate(logits.values())]
+        return torch.stack(losses).sum()
 
-    facts = fit(
-        rt,
-        model,
-        batches,
-        loss,
-        images=rt.images(epochs * faces, step=128),
-        batch=128,
-        lr=4e-3,
-        what="avatar classifier",
-        warm=0.2,
-        weight_decay=0.01,
-        quiet=quiet,
-    )
+    numbers = {"images": epochs * faces, "batch": 128, "lr": 4e-3, "warm": 0.2, "weight_decay": 0.01}
+    facts = learn(rt, model, [x, y], loss, **numbers, what="avatar classifier", quiet=quiet)
     return model, {"data": f"avatars (open-peeps, 64 x 64), seed {_TRAINING}, n = {faces}", **facts}
 
 
 @course_defaults()
 def class_numbers(attributes: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]) -> Tensor:
-    """The table of `data.avatars` as labels (N, A) int64: column k holds the numbers of the k-th attribute in `names`.
-
-    Raises:
-        ValueError: the table lacks an attribute, or has a class of it that `names` does not list.
-    """
+    """`attributes` as labels (N, A) int64, a column for each of `names`; ValueError for a column or class unknown."""
     columns = []
     for key, classes in names.items():
         if key not in attributes:
@@ -83,9 +60,8 @@ def class_numbers(attributes: Mapping[str, np.ndarray], names: Mapping[str, Sequ
         known = {name: number for number, name in enumerate(classes)}
         unknown = sorted(set(attributes[key].tolist()) - set(known))
         if unknown:
-            raise ValueError(
-                f"attributes: expected {key} to be one of {', '.join(classes)}; got {unknown[0]!r}"
-            )
+            wanted = f"{key} to be one of {', '.join(classes)}"
+            raise ValueError(f"attributes: expected {wanted}; got {unknown[0]!r}")
         columns.append(torch.tensor([known[name] for name in attributes[key].tolist()]))
     return torch.stack(columns, 1)
 
@@ -96,9 +72,8 @@ def imperfect(
 ) -> Tensor:
     """Each image of x (N, C, H, W) shifted, blurred and made noisy, by its own random amount: what generators do.
 
-    Amounts are uniform from 0: a shift of up to `shift` pixels in any direction, which repeats the border; the share of
-    a 3 x 3 mean in the image, up to `blur`; the noise's standard deviation, up to `noise`. The result may leave
-    [-1, 1] by the noise.
+    Amounts are uniform from 0: up to `shift` pixels in any direction, a share up to `blur` of a 3 x 3 mean, a standard
+    deviation up to `noise`, by which the result may leave [-1, 1].
     """
     n, _, height, width = x.shape
     amounts = rows(torch.rand, n, 4, generator=generator).T.to(x.device)
@@ -113,19 +88,12 @@ def imperfect(
 
 
 def score_avatar_classifier(model: nn.Module, n: int = 5_000) -> dict[str, Score]:
-    """Accuracy of each attribute, with its 95 % interval, on 5,000 faces of a sequence not trained on (seed 1).
-
-    13 % of them, though, look exactly like some face of the training set: there are not that many combinations.
-    """
+    """Accuracy of each attribute, with its 95 % interval, on 5,000 faces of a sequence not trained on (seed 1)."""
     x, attributes = data.avatars(n, 64, _HELD_OUT, progress=False)
     assert isinstance(model, AvatarCNN)
     y = class_numbers(attributes, model.cfg.names)
-    logits = model.by_attribute(batched(model, x))
-    return {
-        f"accuracy of {key}": share(part.argmax(1) == y[:, k]) for k, (key, part) in enumerate(logits.items())
-    }
+    parts = enumerate(model.by_attribute(batched(model, x)).items())
+    return {f"accuracy of {key}": share(part.argmax(1) == y[:, k]) for k, (key, part) in parts}
 
 
-RECIPES = {
-    "avatar_classifier": Recipe(train=train_avatar_classifier, score=score_avatar_classifier),
-}
+RECIPES = {"avatar_classifier": Recipe(train_avatar_classifier, score_avatar_classifier)}

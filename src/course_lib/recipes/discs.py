@@ -1,7 +1,5 @@
 """How generated discs are judged: all 32 that there are, are known (chapters 10 and 14)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

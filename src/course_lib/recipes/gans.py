@@ -129,7 +129,7 @@ def train_dcgan_avatars(
 
     Differs from Radford et al. 2016: a drawing's flat colours are hard to hit and easy to check, so that a plain
     discriminator soon won, and the generator kept to few faces. This one compares each face with a generated one
-    (the relativistic loss), is held by R1 and R2 (γ = 1; Huang et al. 2024), and sees how much a minibatch differs
+    (the relativistic loss), is held by R1 and R2 (γ = 5; Huang et al. 2024), and sees how much a minibatch differs
     (Karras et al. 2018).
     """
     x, _ = data.avatars(faces, 64, seed=0, progress=not quiet)
@@ -139,7 +139,7 @@ def train_dcgan_avatars(
         gan,
         data.Stream(rt.place(x), batch=32, generator=rt.generator(1)),
         loss=losses.relativistic,
-        penalties=[(losses.r1, 0.5), (losses.r2, 0.5)],
+        penalties=[(losses.r1, 2.5), (losses.r2, 2.5)],
         images=rt.images(images, step=32),
         batch=32,
         lr=(5e-4, 5e-4),
@@ -232,7 +232,7 @@ _DISCS = {"half_life": None, "discs": True, "images": 480_000, "decay": 0.5, "wi
 RECIPES = {
     "dcgan_mnist": Recipe(train_dcgan_mnist, score_digits, _DIGITS),
     "cdcgan_mnist": Recipe(train_conditional_dcgan, score_digits, {"epochs": 15}),
-    "dcgan_avatars": Recipe(train_dcgan_avatars, score_avatars, {"images": 600_000}),
+    "dcgan_avatars": Recipe(train_dcgan_avatars, score_avatars, {"images": 240_000}),
     "wgan_mnist": Recipe(train_critic, score_digits, {"clip": True, **_DIGITS}),
     "wgan_gp_mnist": Recipe(
         train_critic, score_digits, {"clip": False, **_DIGITS, "refine": DIGITS["refine"]}

@@ -1,7 +1,5 @@
 """Making a checkpoint by its recipe, and verifying the scores that its card claims."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import json
@@ -17,9 +15,12 @@ from torch import nn
 from course_lib import data, zoo
 from course_lib.cards import tolerance
 from course_lib.data.files import write_atomically
+from course_lib.recipes import autoencoders, avatars, digits, gans, vae, vq
 from course_lib.recipes.recipe import Recipe
-from course_lib.recipes.table import RECIPES
 from course_lib.training import Runtime, Snapshots
+
+RECIPES: dict[str, Recipe] = {**digits.RECIPES, **avatars.RECIPES, **autoencoders.RECIPES}
+RECIPES |= {**vae.RECIPES, **vq.RECIPES, **gans.RECIPES}
 
 
 def make(
@@ -27,21 +28,9 @@ def make(
 ) -> dict[str, Any]:
     """Run the recipe of `name`, write both files of its checkpoint and their checksums; returns its card.
 
-    Until then the run's snapshots lie in `training_folder`.
-
-    Args:
-        name: of the recipe.
-        resume: go on from the snapshot of a run that was interrupted, instead of starting anew.
-        quiet: no progress bar.
-        out: a folder to write to instead of the course's data folder, and to keep the snapshots in; Google Drive's,
-            where it is mounted, is one.
-        settings: of the `Runtime`: device, precision, accumulate, budget and so on.
-
-    Raises:
-        ValueError: no recipe of this name; nothing to resume, or what there is comes from another run.
-        PermissionError: the folder cannot be written; said before the training, not after it.
-        DataFileError: both snapshots are truncated or altered.
-        TrainingDiverged: the loss became NaN or infinite; the last good snapshot stays.
+    With `resume` the run goes on from its snapshots in `training_folder`. `out` is a folder for all files instead of
+    the course's own; `settings` are the `Runtime`'s. ValueError: no such recipe, nothing to resume, or another run;
+    PermissionError: the folder cannot be written; DataFileError: both snapshots are damaged; TrainingDiverged.
     """
     recipe = find(name)
     data.require_writable(out or data.data_folder() / zoo.FOLDER, "the trained weights")
@@ -91,13 +80,7 @@ def training_folder(name: str, out: Path | None = None) -> Path:
 
 
 def verify(name: str) -> dict[str, Any]:
-    """Recompute the scores of `name` and compare them with those recorded; returns the recomputed ones.
-
-    They may differ by what another processor's rounding makes of a score of this kind: `course_lib.cards.tolerance`.
-
-    Raises:
-        ValueError: a score differs by more, or is missing; the message names both values.
-    """
+    """Recompute the scores of `name` and return them; ValueError if one differs from its record more than it may."""
     recorded, found = zoo.info(name)["scores"], find(name).score(zoo.load(name))
     for key, score in recorded.items():
         value = found.get(key, {}).get("value", math.nan)
@@ -113,13 +96,8 @@ def verify(name: str) -> dict[str, Any]:
 def export(name: str, path: Path) -> str:
     """Write the part of a checkpoint that is used (a generator, a decoder, a classifier) as a ``torch.export`` program.
 
-    It needs PyTorch alone, not this library: ``torch.export.load(path).module()(x)``, x a batch of any size.
-
-    Returns:
-        What goes in, as a shape.
-
-    Raises:
-        ValueError: as `zoo.load`. OSError: the file cannot be written.
+    It needs PyTorch alone: ``torch.export.load(path).module()(x)``, x a batch of any size. Returns what goes in, as a
+    shape; ValueError as `zoo.load`, OSError if the file cannot be written.
     """
     model = zoo.load(name)
     used, inputs = _used(model)

@@ -1,7 +1,5 @@
 """The games of points in the plane that chapters 8 and 10 play."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -26,23 +24,11 @@ def train_points(
     watch: Callable[[int, PointGAN, Verdict], None] | None = None,
     **settings: Any,
 ) -> PointGAN:
-    """A `PointGAN` trained on points (N, D) by `duel`, which gets `settings`.
+    """A `PointGAN` trained on points (N, D) by `duel`, which gets `settings`, and whose errors it raises.
 
-    Args:
-        rt: has the device and the generators.
-        points: the data.
-        cfg: of the model, by default that of points in the plane.
-        seed: of the weights, the minibatches and the codes, together with ``rt.seed``.
-        steps: of the generator.
-        batch: points in each minibatch.
-        quiet: no progress bar.
-        what: name on the progress bar.
-        watch: called after each generator step with the points seen, the model and the last verdict, detached.
-        settings: `loss`, `lr` and whatever else `duel` takes.
-
-    Raises:
-        TypeError, ValueError: points that do not fit `cfg`; as `duel`.
-        TrainingDiverged: as `duel`.
+    `seed`, with ``rt.seed``, is that of weights, minibatches and codes; `steps` are the generator's, of `batch` points;
+    `watch` is called after each with the points seen, the model and the last verdict, detached. TypeError or ValueError
+    for points that do not fit `cfg`.
     """
     cfg = cfg or PointGANConfig()
     x = checks.tensor("points", points, f"(N, {cfg.dimensions})")

@@ -1,7 +1,5 @@
 """The variational autoencoders of chapters 5 to 7, and chapter 6's experiment on disentanglement."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -13,19 +11,11 @@ from course_lib.cards import Facts, Score, mean
 from course_lib.disentanglement import mutual_information_gap
 from course_lib.evaluation import device_of, evaluating
 from course_lib.recipes.discs import score_discs
-from course_lib.recipes.recipe import Recipe
+from course_lib.recipes.recipe import Recipe, learn
 from course_lib.training import Runtime, fit
-from course_lib.vae import (
-    VAE,
-    Terms,
-    TwoLevelConfig,
-    TwoLevelVAE,
-    VAEConfig,
-    binarize,
-    elbo,
-    iwae,
-)
+from course_lib.vae import VAE, Terms, TwoLevelConfig, TwoLevelVAE, VAEConfig, binarize, elbo, iwae
 
+Loss = Callable[[Terms, float], Tensor]  # of the terms and the weight of the divergence
 DISCS = {"resolution": 32, "hidden": (256, 256), "latent": 8, "likelihood": "gaussian", "sigma": 0.3}
 
 
@@ -41,19 +31,16 @@ def train_vae_mnist(
     lr: float = 5e-3,
     **config: Any,
 ) -> tuple[nn.Module, Facts]:
-    """`VAE` on MNIST, binarised anew for every batch: maximises reconstruction · log p(x|z) - β · KL.
+    """`VAE` of `config` on MNIST, binarised anew for every batch: maximises reconstruction · log p(x|z) - β · KL.
 
-    `reconstruction` and `beta` weigh the two terms; 1 and 1 make the ELBO. The divergence is phased in over
-    the first `phase_in` of the training, lest latents be given up before they are good for something (Bowman et al.
-    2016).
-    `epochs` of 60,000 images; `config` goes to `VAEConfig`.
+    The divergence is phased in over the share `phase_in` of the `epochs` (Bowman et al. 2016).
     """
     model = rt.place(VAE(VAEConfig(**config)))
 
     def loss(terms: Terms, weight: float) -> Tensor:
         return (weight * beta * terms.kl - reconstruction * terms.reconstruction).mean()
 
-    return model, _on_binary_mnist(rt, model, loss, epochs, weight_decay, phase_in, lr, quiet)
+    return model, _on_binary_mnist(rt, model, loss, epochs, phase_in, quiet, lr=lr, weight_decay=weight_decay)
 
 
 def train_two_level(rt: Runtime, quiet: bool = False, *, epochs: int) -> tuple[nn.Module, Facts]:
@@ -63,18 +50,11 @@ def train_two_level(rt: Runtime, quiet: bool = False, *, epochs: int) -> tuple[n
     def loss(terms: Terms, weight: float) -> Tensor:
         return (weight * terms.kl - terms.reconstruction).mean()
 
-    return model, _on_binary_mnist(rt, model, loss, epochs, 0.02, 0.1, 5e-3, quiet)
+    return model, _on_binary_mnist(rt, model, loss, epochs, 0.1, quiet, lr=5e-3, weight_decay=0.02)
 
 
 def _on_binary_mnist(
-    rt: Runtime,
-    model: nn.Module,
-    loss: Callable[[Terms, float], Tensor],
-    epochs: int,
-    weight_decay: float,
-    phase_in: float,
-    lr: float,
-    quiet: bool,
+    rt: Runtime, model: nn.Module, loss: Loss, epochs: int, phase_in: float, quiet: bool, **settings: float
 ) -> Facts:
     """Minimise ``loss(terms, weight)``; the divergence's weight rises from 0 to 1 in the share `phase_in` of images."""
     x, _ = data.mnist("train")
@@ -87,19 +67,9 @@ def _on_binary_mnist(
         weight = min(1.0, batches.images_seen / (phase_in * images)) if phase_in else 1.0
         return loss(terms, weight)
 
-    facts = fit(
-        rt,
-        model,
-        batches,
-        step,
-        images=images,
-        batch=100,
-        lr=lr,
-        weight_decay=weight_decay,
-        what=type(model).__name__,
-        quiet=quiet,
-    )
-    return {"data": "MNIST train, dynamically binarised", "weight_decay": weight_decay, **facts}
+    what = type(model).__name__
+    facts = fit(rt, model, batches, step, images=images, batch=100, what=what, quiet=quiet, **settings)
+    return {"data": "MNIST train, dynamically binarised", "weight_decay": settings["weight_decay"], **facts}
 
 
 def score_bound(model: nn.Module, n: int = 10_000) -> dict[str, Score]:
@@ -119,24 +89,16 @@ def score_elbo(model: nn.Module, n: int = 10_000) -> dict[str, Score]:
 def train_vae_discs(
     rt: Runtime, quiet: bool = False, *, images: int, lr: float = 2e-3, **config: Any
 ) -> tuple[nn.Module, Facts]:
-    """`VAE` on 20,000 discs (`data.discs`), whose pixels are black or white: maximises the ELBO.
-
-    `config` goes to `VAEConfig`.
-    """
+    """`VAE`, of `config`, on 20,000 discs (`data.discs`), whose pixels are black or white: maximises the ELBO."""
     x, _ = data.discs(20_000, seed=0)
     model = rt.place(VAE(VAEConfig(resolution=x.shape[-1], **config)))
     noise = rt.noise(2)
-    facts = fit(
-        rt,
-        model,
-        data.Stream(rt.place((x + 1) / 2), batch=64, generator=rt.generator(1)),
-        lambda pixels: -model.terms(pixels, noise).elbo.mean(),
-        images=rt.images(images, step=64),
-        batch=64,
-        lr=lr,
-        what="VAE, discs",
-        quiet=quiet,
-    )
+
+    def loss(pixels: Tensor) -> Tensor:
+        return -model.terms(pixels, noise).elbo.mean()
+
+    numbers = {"images": images, "batch": 64, "lr": lr}
+    facts = learn(rt, model, [(x + 1) / 2], loss, **numbers, what="VAE, discs", quiet=quiet)
     return model, {"data": "20,000 discs, 64 x 64, seed 0", **facts}
 
 
@@ -147,24 +109,14 @@ def train_beta_vae_discs(
     x, _ = data.moving_discs(20_000, seed=0)
     torch.manual_seed(seed)
     model = rt.place(VAE(VAEConfig(**DISCS)))
-    batches = data.Stream(rt.place(x), batch=128, generator=rt.generator(10 + 2 * seed))
     noise = rt.generator(11 + 2 * seed)
 
     def loss(x: Tensor) -> Tensor:
         terms = model.terms(x, noise)
         return (beta * terms.kl - terms.reconstruction).mean()
 
-    facts = fit(
-        rt,
-        model,
-        batches,
-        loss,
-        images=rt.images(images, step=128),
-        batch=128,
-        lr=1e-3,
-        what=f"β-VAE, β = {beta:g}, seed {seed}",
-        quiet=quiet,
-    )
+    numbers = {"images": images, "batch": 128, "lr": 1e-3, "stream": 10 + 2 * seed}
+    facts = learn(rt, model, [x], loss, **numbers, what=f"β-VAE, β = {beta:g}, seed {seed}", quiet=quiet)
     return model, {"data": "20,000 moving discs, 32 x 32", "beta": beta, **facts}
 
 
@@ -184,20 +136,11 @@ RECIPES = {
     "vae_mnist_20": Recipe(
         train_vae_mnist,
         score_bound,
-        {
-            "epochs": 110,
-            "lr": 8e-3,
-            "latent": 20,
-            "channels": (16, 32),
-            "hidden": (320,),
-            "normalise": True,
-        },
+        {"epochs": 110, "lr": 8e-3, "latent": 20, "channels": (16, 32), "hidden": (320,), "normalise": True},
     ),
     # The same latents, width, images and steps as the two-level model, to compare it with.
     "vae_one_level": Recipe(
-        train_vae_mnist,
-        score_bound,
-        {"epochs": 80, "latent": 20, "hidden": (320, 320), "normalise": True},
+        train_vae_mnist, score_bound, {"epochs": 80, "latent": 20, "hidden": (320, 320), "normalise": True}
     ),
     "vae_mnist_2": Recipe(train_vae_mnist, score_elbo, {"epochs": 25, **_PLANE}),
     "vae_mnist_2_reconstruction": Recipe(train_vae_mnist, score_elbo, {"epochs": 25, "beta": 0.0, **_PLANE}),

@@ -1,42 +1,26 @@
 """The vector-quantised autoencoder of chapter 7 and the prior over its tokens."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from course_lib import data, zoo
 from course_lib.cards import Facts, Score, mean
-from course_lib.recipes.recipe import Recipe
-from course_lib.training import Runtime, batched, fit
+from course_lib.recipes.recipe import Recipe, learn
+from course_lib.training import Runtime, batched
 from course_lib.vq import VQVAE, TokenPrior, TokenPriorConfig, perplexity
 
 COMMITMENT = 0.25  # β of van den Oord et al. 2017, Eq. (3)
 
 
 def train_vq_mnist(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Facts]:
-    """`VQVAE` on the 60,000 MNIST training images: squared error and commitment, 15 epochs.
-
-    The codes are moving averages; codes that nobody uses are revived.
-    """
+    """`VQVAE` on the 60,000 MNIST training images: squared error and commitment, 15 epochs."""
     x, _ = data.mnist("train")
     model = rt.place(VQVAE())
-    batches = data.Stream(rt.place(x), batch=100, generator=rt.generator(1))
 
     def loss(images: Tensor) -> Tensor:
         terms = model.terms(images)
         return terms.reconstruction + terms.codebook + COMMITMENT * terms.commitment
 
-    facts = fit(
-        rt,
-        model,
-        batches,
-        loss,
-        images=rt.images(15 * len(x), step=100),
-        batch=100,
-        lr=1e-3,
-        what="VQ-VAE",
-        quiet=quiet,
-    )
+    facts = learn(rt, model, [x], loss, images=15 * len(x), batch=100, lr=1e-3, what="VQ-VAE", quiet=quiet)
     return model, {"data": "MNIST train", **facts}
 
 
@@ -46,20 +30,12 @@ def train_token_prior(rt: Runtime, quiet: bool = False) -> tuple[nn.Module, Fact
     tokens = batched(tokenizer.encode, rt.place(data.mnist("train")[0]))
     cfg = TokenPriorConfig(tokenizer.cfg.codes, *tokenizer.grid)
     model = TokenPrior(cfg).to(rt.device)
-    batches = data.Stream(tokens, batch=100, generator=rt.generator(1))
-    facts = fit(
-        rt,
-        model,
-        batches,
-        lambda s: -model.log_prob(s).mean() / s[0].numel(),
-        images=rt.images(10 * len(tokens), step=100),
-        batch=100,
-        lr=2e-3,
-        clip=1.0,
-        weight_decay=0.01,
-        what="token prior",
-        quiet=quiet,
-    )
+
+    def loss(s: Tensor) -> Tensor:
+        return -model.log_prob(s).mean() / s[0].numel()
+
+    numbers = {"images": 10 * len(tokens), "batch": 100, "lr": 2e-3, "clip": 1.0, "weight_decay": 0.01}
+    facts = learn(rt, model, [tokens], loss, **numbers, what="token prior", quiet=quiet)
     return model, {"data": "tokens of MNIST train by vq_mnist", **facts}
 
 

@@ -1,8 +1,4 @@
-"""Where and how long a notebook computes, and the loops of the recipes: resumable, guarded, for one device or several.
-
-`Runtime` has the device, the budget and the seed; `fit` and `duel` are the two loops, `EMA` averages weights;
-`accuracy` and `batched` look at a model without changing it; `require_finite` stops a loop that has diverged.
-"""
+"""Where and how long a notebook computes, and the loops of the recipes: resumable, guarded, on one device or many."""
 
 from course_lib.evaluation import accuracy, batched
 from course_lib.training.divergence import TrainingDiverged, require_finite

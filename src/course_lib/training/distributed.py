@@ -1,12 +1,8 @@
 """One training by several processes, one for each GPU or core: ``torchrun --nproc-per-node 2 -m course_lib.zoo ...``.
 
-Every process draws the same minibatches and random numbers, and works on its own rows of them (`course_lib.draws`);
-`DistributedDataParallel` averages the gradients. So the processes together do what one process would do with the whole
-minibatch. Batch normalisation is the exception: each process normalises by its own rows, unless they are on CUDA, where
-PyTorch's `SyncBatchNorm` puts the statistics together.
+Every process draws the same random numbers and works on its own rows of them (`course_lib.draws`), so that they do what
+one process would do with the whole minibatch; but for batch normalisation, which elsewhere than on CUDA is each one's.
 """
-
-from __future__ import annotations
 
 import contextlib
 import os
@@ -56,10 +52,7 @@ class _Step(nn.Module):
 
 
 def parallel(model: nn.Module, step: Callable[..., Any]) -> Callable[..., Any]:
-    """`step`, whose result is differentiated with respect to `model`, with gradients averaged over all processes.
-
-    With one process it is `step` itself.
-    """
+    """`step` with gradients with respect to `model` averaged over all processes; with one process `step` itself."""
     if world()[1] == 1:
         return step
     device = next(model.parameters()).device
@@ -74,47 +67,29 @@ def parallel(model: nn.Module, step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def own_rows(x: Tensor) -> Tensor:
-    """This process's share of the rows of x (N, …): (N / processes, …).
-
-    Raises:
-        ValueError: N is no multiple of the number of processes.
-    """
+    """This process's share of the rows of x (N, …): (N / processes, …); ValueError if N is no multiple of them."""
     rank, processes = world()
     if len(x) % processes:
-        raise ValueError(
-            f"batch: expected a multiple of {processes}, the number of processes, got {len(x)}; "
-            "start another number of them"
-        )
+        wanted = f"a multiple of {processes}, the number of processes"
+        raise ValueError(f"batch: expected {wanted}, got {len(x)}; start another number of them")
     n = len(x) // processes
     return x[rank * n : (rank + 1) * n]
 
 
 @contextlib.contextmanager
 def others_needed() -> Iterator[None]:
-    """What fails within it because another process has ended says so.
-
-    Raises:
-        OthersEnded: one of them does not answer.
-    """
+    """Within it, a failure because another process has ended or hangs becomes OthersEnded."""
     try:
         yield
     except RuntimeError as error:
-        if world()[1] == 1 or not re.search(
-            "gloo|nccl|connection|peer|collective", str(error), re.IGNORECASE
-        ):
+        if world()[1] == 1 or not re.search("gloo|nccl|connection|peer|collective", str(error), re.I):
             raise
-        raise OthersEnded(
-            "another process of this training has ended, see its message; go on with --resume "
-            f"({str(error).splitlines()[0]})"
-        ) from error
+        told = f"another process of this training has ended, see its message ({str(error).splitlines()[0]})"
+        raise OthersEnded(f"{told}; go on with --resume") from error
 
 
 def averaged(values: Tensor) -> Tensor:
-    """The mean of `values` over all processes, which all of them must ask for; NaN if one has NaN.
-
-    Raises:
-        OthersEnded: one of them does not answer.
-    """
+    """The mean of `values` over all processes, which all must ask for, NaN if one has NaN; raises OthersEnded."""
     if world()[1] == 1:
         return values
     with others_needed():

@@ -1,10 +1,4 @@
-"""The exponential moving average of a network's weights: what adversarial models are sampled with.
-
-Two networks that play against each other circle around where they would meet, and the average of the circle is nearer
-to that point than any point on it (Yazıcı et al. 2019; Karras et al. 2018).
-"""
-
-from __future__ import annotations
+"""The exponential moving average of weights, for sampling from GANs (Yazıcı et al. 2019; Karras et al. 2018)."""
 
 import contextlib
 import copy
@@ -16,24 +10,13 @@ from torch import nn
 
 from course_lib import checks
 
-RISE = 0.05  # the half-life is at most this share of the images seen so far (Karras et al. 2020), else the first,
-# random weights would be in the average for long
+RISE = 0.05  # the half-life is at most this share of the images seen so far (Karras et al. 2020)
 
 
 class EMA:
-    """The average of a model's weights, in which a weight counts half as much after every `half_life` images.
+    """The average of a model's weights, in which a weight counts half as much after every `half_life` > 0 images.
 
-    Buffers, such as the running statistics of batch normalisation, are copied: they are averages already.
-
-    Args:
-        model: whose weights are averaged; they are read, never changed.
-        half_life: in images, so that it means the same for every size of a minibatch.
-
-    Attributes:
-        average: a copy of the model with the averaged weights, in eval mode, without gradients.
-
-    Raises:
-        TypeError, ValueError: a half-life that is not positive.
+    `average` is a copy of the model with them, in eval mode, without gradients; buffers are copied as they are.
     """
 
     def __init__(self, model: nn.Module, half_life: float) -> None:

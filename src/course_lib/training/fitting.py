@@ -1,7 +1,5 @@
 """The loop that the recipes share: AdamW, one cycle of the learning rate, and a progress bar that counts images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,38 +32,26 @@ def fit(
 ) -> Facts:
     """Minimise ``loss(minibatch)`` over the parameters of `model` until `images` images were seen.
 
-    By AdamW with the one-cycle policy of Smith & Topin 2018: the learning rate rises, then falls to nearly 0, and the
-    first moment's decay goes the other way, from 0.95 to 0.85 and back (PyTorch's `OneCycleLR`).
-
-    The runtime says in which precision, in how many parts and by how many processes a minibatch is worked on.
-
-    If it keeps snapshots, the loop can be interrupted and resumed. For the result to be the same then, `loss` may
-    draw only from generators that came from ``rt.generator`` before, from those that modules of `model` have as
-    attributes, and from torch's own (dropout does), and it may remember nothing from one call to the next.
-    Bit for bit it is the same on the same kind of processor with as many threads (another number rounds otherwise).
+    By AdamW with the one-cycle policy of Smith & Topin 2018 (PyTorch's `OneCycleLR`); returns what a card says about
+    it. With snapshots the loop can be resumed bit for bit, on the same kind of processor with as many threads; for
+    that, `loss` may draw only from generators of ``rt.generator``, of modules of `model`, and torch's own, and
+    remembers nothing.
 
     Args:
-        rt: has the device, the generators and the snapshots.
+        rt: has the device, the generators, the precision and the snapshots.
         model: in training mode afterwards too; its parameters change in place.
         batches: an endless iterator over minibatches of `batch` images, usually a `data.Stream`.
         loss: scalar of one of the minibatches.
-        images: how many images to see; steps are ``images // batch``.
+        images: how many to see; steps are ``images // batch``.
         batch: images per minibatch.
         lr: the largest learning rate, reached after the share `warm` of all steps.
-        what: name on the progress bar.
+        what: name on the progress bar, of which there is none if `quiet`.
         warm: share of the steps in which the learning rate rises.
         clip: largest norm of the gradient, or None to leave it.
         weight_decay: of AdamW.
-        quiet: no progress bar.
 
-    Returns:
-        What a card says about the training: images seen, batch, learning rate.
-
-    Raises:
-        TypeError, ValueError: a wrong number of images, batch, learning rate, warm, clip or weight decay; minibatches
-            of another size, or images that are not in [-1, 1]; a model without anything to learn; as `Guard` too.
-        TrainingDiverged: the loss or the gradient's norm became NaN or infinite.
-        DataFileError: the snapshot to resume from is truncated or altered.
+    Raises TypeError or ValueError for a number out of range, minibatches of another size or range, or a model without
+    anything to learn; TrainingDiverged if the loss or the gradient's norm is NaN or infinite; as `Guard` too.
     """
     steps = checks.whole("images", images, at_least=checks.whole("batch", batch)) // batch
     checks.real("lr", lr, positive=True)
@@ -112,10 +98,8 @@ def learnable(name: str, model: nn.Module) -> list[nn.Parameter]:
     """The weights of `model` that can be trained; ValueError if there are none, as in one of the zoo's."""
     found = [weight for weight in model.parameters() if weight.requires_grad]
     if not found:
-        raise ValueError(
-            f"{name}: expected weights to train, got a model whose weights are all frozen, as zoo.load gives them; "
-            "call its requires_grad_(True) first"
-        )
+        got = "a model whose weights are all frozen, as zoo.load gives them; call its requires_grad_(True) first"
+        raise ValueError(f"{name}: expected weights to train, got {got}")
     return found
 
 
@@ -124,22 +108,14 @@ def minibatch(
 ) -> tuple[Tensor, ...]:
     """The next minibatch as a tuple, (x,) or (x, y, …), if it is one; the first one's pixels are looked at as well.
 
-    Only the first, because that waits for the GPU. `binary` says that pixels may also be 0 or 1.
-
-    Raises:
-        TypeError, ValueError: not tensors, another number of images, images of another dtype than the weights' or that
-            are not in [-1, 1], or an iterator at its end.
-
-    Warns:
-        checks.ImageRangeWarning: no pixel is below 0.
+    They lie in [-1, 1], or are 0 or 1 if `binary`. TypeError or ValueError for anything else than tensors of so many
+    images of the weights' `dtype`, or an iterator at its end; warns of checks.ImageRangeWarning.
     """
     try:
         drawn = next(batches)
     except StopIteration:
-        raise ValueError(
-            f"batches: expected an endless iterator, got one that ended after {images_seen:,} images; "
-            "use data.Stream(x, batch=...)"
-        ) from None
+        got = f"one that ended after {images_seen:,} images; use data.Stream(x, batch=...)"
+        raise ValueError(f"batches: expected an endless iterator, got {got}") from None
     except TypeError:
         raise TypeError(
             f"batches: expected an iterator over minibatches, such as data.Stream, got {type(batches).__name__}"
@@ -152,10 +128,8 @@ def minibatch(
         raise ValueError(f"batches: expected minibatches of {batch} images, got one of {len(x)}")
     if images_seen == 0 and x.dim() == 4:
         if x.dtype != dtype:
-            raise TypeError(
-                f"batches: expected images of {dtype}, as the weights are, got {x.dtype}; data.from_uint8 makes them "
-                f"of bytes, .to({dtype}) of other numbers"
-            )
+            got = f"{x.dtype}; data.from_uint8 makes them of bytes, .to({dtype}) of other numbers"
+            raise TypeError(f"batches: expected images of {dtype}, as the weights are, got {got}")
         if not (binary and bool(((x == 0) | (x == 1)).all())):
             checks.images("batches", x)
     return tuple(own_rows(part) for part in parts)

@@ -1,7 +1,4 @@
-"""What makes a long loop dependable, one of the course's or one that is written out.
-
-It is resumed where it was interrupted, with bit for bit the same result, and stops when a number is no longer finite.
-"""
+"""What makes a long loop dependable: it resumes bit for bit where it was interrupted, and stops when it diverges."""
 
 from __future__ import annotations
 
@@ -26,26 +23,13 @@ CHECK_EVERY = 50  # steps: reading a loss waits for the GPU, so that they are re
 
 
 class Guard:
-    """Keeps a training loop's snapshots, resumes from it, and stops the loop when it diverges.
+    """Keeps a training loop's snapshots, resumes from them, and stops the loop when it diverges.
 
-    If ``rt.snapshots`` resumes a run, `parts` and all generators are set to where that run stood, and `images_seen`
-    says where that is; so make it last, just before the loop. Without ``rt.snapshots`` it only watches. With them,
-    Ctrl-C ends the loop after the step that it comes in, so that it can be kept; a second one ends it at once. Run the
-    loop within ``with guard:``, so that Ctrl-C is given back whatever happens.
-
-    Args:
-        rt: has the device, the generators and the snapshots.
-        plan: the loop's numbers, by name: a resumed run must have the same.
-        images: how many the whole loop sees.
-        parts: all that changes in the loop, by name: models, optimizers, schedules, streams.
-
-    Attributes:
-        images_seen: so far, those before the interruption included.
-
-    Raises:
-        TypeError: a part cannot say its state (it has no ``state_dict``).
-        ValueError: the snapshot to resume from is of another run; the message says what differs.
-        DataFileError: it is truncated or altered.
+    Make it last, just before the loop, and run that within ``with guard:``. If ``rt.snapshots`` resumes a run, `parts`
+    (all that changes in the loop) and all generators are set to where it stood, `images_seen` of `images`; `plan`, the
+    loop's numbers by name, must be the same. Ctrl-C ends the loop after its step, so that it can be kept; a second one
+    at once. Without snapshots it only watches. Raises TypeError for a part without ``state_dict``, ValueError for a
+    snapshot of another run, DataFileError for a damaged one.
     """
 
     def __init__(self, rt: Runtime, plan: Mapping[str, Any], images: int, parts: Mapping[str, Any]) -> None:
@@ -77,11 +61,8 @@ class Guard:
     def step(self, images: int, watched: Mapping[str, Tensor]) -> None:
         """To be called after each step, with the number of its images and the scalars that must stay finite.
 
-        Raises:
-            TrainingDiverged: one of them was NaN or infinite in one of the last `CHECK_EVERY` steps, or a weight is
-                when it is to be written to the snapshot.
-            OSError: the snapshot cannot be written; the one before it is intact, and the message says how to go on.
-            OthersEnded: of several processes another one has ended.
+        Raises TrainingDiverged if one was not in the last `CHECK_EVERY` steps, or a weight is not when it is kept;
+        OSError, with how to go on, if the snapshot cannot be written; OthersEnded if another process has.
         """
         self.images_seen += images
         self._recent.append((self.images_seen, {name: value.detach() for name, value in watched.items()}))
@@ -111,13 +92,7 @@ class Guard:
         self._release()
 
     def finish(self) -> None:
-        """To be called after the loop: looks at its last steps and keeps its result.
-
-        The snapshot stays until ``rt.snapshots.remove()``, so that what follows on the loop may fail too.
-
-        Raises:
-            TrainingDiverged: as `step`.
-        """
+        """To be called after the loop: looks at its last steps, raising as `step`, and keeps its result."""
         self._check()
         if self._snapshots and self.images_seen > self._kept_at:
             self._save()
@@ -136,14 +111,11 @@ class Guard:
             self._before = None
 
     def _check(self) -> None:
-        """Look at the watched numbers of all steps since the last look."""
         recent, self._recent = self._recent, []
         if not recent or not recent[0][1]:
             return
         rows = [torch.stack(list(watched.values())) for _, watched in recent]
-        values = averaged(
-            torch.stack(rows)
-        ).cpu()  # (steps, watched): one wait for the GPU instead of one per step
+        values = averaged(torch.stack(rows)).cpu()  # (steps, watched): one wait for the GPU
         bad = (~values.isfinite()).nonzero()
         if len(bad):
             step, column = bad[0].tolist()
@@ -176,19 +148,16 @@ class Guard:
             raise OSError(error.errno, f"{error.strerror}; then {advice}", error.filename) from error
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        where, advice = f"the training snapshot {self._snapshots.path}", "or start anew without resuming"
+        where = f"the training snapshot {self._snapshots.path}"
+        advice = "train with what it was begun with, or start anew without resuming"
         if unequal := differences(self._plan, state.get("plan", {})):
-            raise ValueError(
-                f"{where} is of another run: {unequal}; train with what it was begun with, {advice}"
-            )
+            raise ValueError(f"{where} is of another run: {unequal}; {advice}")
         try:
             for name, part in self._parts.items():
                 part.load_state_dict(state["parts"][name])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise ValueError(
-                f"{where} does not fit: {name}: {reason}; train with what it was begun with, {advice}"
-            ) from error
+            raise ValueError(f"{where} does not fit: {name}: {reason}; {advice}") from error
         for (_, generator), was in zip(self._generators, state["generators"], strict=True):
             generator.set_state(was)
         self.images_seen = self._kept_at = state["images_seen"]

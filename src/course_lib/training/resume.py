@@ -1,13 +1,8 @@
 """A training's state on disk: written whole or not at all, read only if unaltered, never a pickle.
 
-A `Snapshot` is one safetensors file. Its tensors are the state's tensors; everything else (numbers, strings, and how
-the tensors are nested) is JSON in the file's metadata, with a sha256 of it all. `Snapshots` is the folder of one run.
-
-The last two snapshots of a loop are kept, in two files that are written in turn (`LastTwo`). A file is given its name
-only when it is whole; on a mounted drive, where a renaming may itself be cut in two, the other file is still there.
+A `Snapshot` is one safetensors file: the state's tensors, and all else as JSON in its metadata, with a sha256.
+`Snapshots` is the folder of one run, with two files for each loop (`LastTwo`), lest a drive cuts a renaming in two.
 """
-
-from __future__ import annotations
 
 import contextlib
 import hashlib
@@ -35,21 +30,13 @@ class Snapshot:
     >>> snapshot = Snapshot("run/1.safetensors")
     >>> snapshot.save({"model": model.state_dict(), "images_seen": 6000})
     >>> model.load_state_dict(snapshot.load()["model"])
-
-    Args:
-        path: of the file; its folder is made when needed.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Put `state` in place of what the file holds; if that is interrupted, the file stays as it was.
-
-        Raises:
-            TypeError: `state` holds something else than the class promises to keep; the message says where.
-            OSError: the folder cannot be written, or the disk is full; what the file held is still there.
-        """
+        """Put `state` in place of what the file holds, whole or not at all; TypeError or OSError says why it is not."""
         if not isinstance(state, Mapping):
             raise TypeError(f"state: expected a dict, got {type(state).__name__}")
         tensors: dict[str, Tensor] = {}
@@ -58,36 +45,24 @@ class Snapshot:
         write_atomically(self.path, safetensors.torch.save(tensors, metadata))
 
     def load(self) -> dict[str, Any]:
-        """What was saved, with its tensors on the CPU and in the same order in memory.
-
-        Raises:
-            DataFileError: the file is missing, truncated, altered, or no training snapshot.
-        """
-        advice = "delete it and train anew"
+        """What was saved, tensors on the CPU; DataFileError if missing, truncated, altered, or no training snapshot."""
+        path, advice = self.path, "delete it and train anew"
         try:
-            with safetensors.safe_open(self.path, "pt") as file:
+            with safetensors.safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
                 # Cloned, for otherwise they would be views of a file that is soon replaced
                 tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 (no mapping)
         except FileNotFoundError as error:
-            raise DataFileError(
-                f"{self.path}: expected a training snapshot, found no file; train anew"
-            ) from error
+            raise DataFileError(f"{path}: expected a training snapshot, found no file; train anew") from error
         except (safetensors.SafetensorError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataFileError(
-                f"{self.path} is truncated or no safetensors file ({reason}); {advice}"
-            ) from error
-        if metadata.get("format") != _FORMAT:
-            raise DataFileError(
-                f"{self.path} is no training snapshot: expected the format {_FORMAT!r}, "
-                f"found {metadata.get('format', 'none')!r}; {advice}"
-            )
+            raise DataFileError(f"{path} is truncated or no safetensors file ({reason}); {advice}") from error
+        if (kind := metadata.get("format", "none")) != _FORMAT:
+            formats = f"expected the format {_FORMAT!r}, found {kind!r}"
+            raise DataFileError(f"{path} is no training snapshot: {formats}; {advice}")
         expected, found = metadata.get("sha256"), _digest(metadata.get("state", ""), tensors)
         if expected != found:
-            raise DataFileError(
-                f"{self.path} is altered: expected sha256 {expected}, found {found}; {advice}"
-            )
+            raise DataFileError(f"{path} is altered: expected sha256 {expected}, found {found}; {advice}")
         return _decode(json.loads(metadata["state"]), tensors)
 
 
@@ -96,10 +71,7 @@ class SnapshotDamaged(UserWarning):
 
 
 class LastTwo:
-    """The last two snapshots of one loop, in files NAME-a and NAME-b, of which the older one is replaced.
-
-    ``state["number"]`` says which is the later one.
-    """
+    """The last two snapshots of one loop, NAME-a and NAME-b; ``state["number"]`` says which is the later."""
 
     def __init__(self, path: Path) -> None:
         self._files = [Snapshot(path.with_name(f"{path.name}-{end}.safetensors")) for end in "ab"]
@@ -121,14 +93,7 @@ class LastTwo:
         self._number += 1
 
     def load(self) -> dict[str, Any]:
-        """The later of the two that is whole.
-
-        Warns:
-            SnapshotDamaged: one of them is not; the other one is taken.
-
-        Raises:
-            DataFileError: none is.
-        """
+        """The later of the two that is whole; warns of `SnapshotDamaged` if one is not, DataFileError if neither is."""
         found, damage = [], []
         for file in self._files:
             if file.path.exists():
@@ -137,9 +102,7 @@ class LastTwo:
                 except DataFileError as error:
                     damage.append(error)
         if not found and not damage:
-            raise DataFileError(
-                f"{self._files[0].path}: expected a training snapshot, found no file; train anew"
-            )
+            return self._files[0].load()  # raises: there is no file
         if not found:
             raise DataFileError(f"{damage[0]}; no other snapshot is whole: start anew, without resuming")
         if damage:
@@ -152,16 +115,8 @@ class LastTwo:
 class Snapshots:
     """One run's snapshots: two files for each of its loops, numbered in the order in which they begin.
 
-    A loop that is through leaves its last state, so that a run resumed in its second loop skips the first.
-
-    Args:
-        folder: of this run alone.
-        run: what the run is, by name; it is compared when the run is resumed.
-        resume: go on from what the folder holds; else its training snapshots are removed when the first loop begins.
-            Other files in it, and safetensors that are no training snapshots, are left alone.
-
-    Raises:
-        ValueError: nothing to resume in the folder.
+    `run` says what the run in this `folder` is, by name. With `resume` it goes on from there (ValueError if there is
+    nothing); else training snapshots in the folder, but no other files, are removed when the first loop begins.
     """
 
     def __init__(
@@ -170,9 +125,7 @@ class Snapshots:
         self.folder, self.run, self.resume = Path(folder), dict(run), resume
         self._loops = self._begun = 0
         if resume and not self.kept():
-            raise ValueError(
-                f"resume: expected a training snapshot in {self.folder}, found none; start anew without resuming"
-            )
+            raise ValueError(f"resume: expected a training snapshot in {self.folder}, found none; start anew")
 
     def next(self) -> LastTwo:
         """The snapshots of the loop that begins now."""
@@ -180,10 +133,8 @@ class Snapshots:
         self._loops += 1
         two = LastTwo(self.folder / str(self._loops))
         if two.exist() and not self.resume:
-            raise ValueError(
-                f"{two.path}: expected none, or a training snapshot of this course, found another file; keep snapshots "
-                "in a folder of their own"
-            )
+            found = "found another file; keep snapshots in a folder of their own"
+            raise ValueError(f"{two.path}: expected none, or a training snapshot of this course, {found}")
         return two
 
     def part(self, name: str, work: Callable[[], Any]) -> Any:
@@ -236,19 +187,14 @@ def _is_ours(path: Path) -> bool:
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    """One line on where two dicts differ, at most three entries of it; empty if they are equal.
-
-    >>> differences({"lr": 0.1, "batch": 20}, {"lr": 0.2, "batch": 20})
-    'expected lr = 0.1, found 0.2'
-    """
+    """One line on where two dicts differ, at most three entries of it; empty if they are equal."""
     keys = [*expected, *(key for key in found if key not in expected)]
     unequal = [key for key in keys if key not in expected or key not in found or expected[key] != found[key]]
     lines = []
     for key in unequal[:3]:
         wanted = f"{key} = {expected[key]!r}" if key in expected else f"no {key}"
-        lines.append(
-            f"expected {wanted}, found {found[key]!r}" if key in found else f"expected {wanted}, found none"
-        )
+        there = repr(found[key]) if key in found else "none"
+        lines.append(f"expected {wanted}, found {there}")
     rest = f"; and {len(unequal) - 3} more" if len(unequal) > 3 else ""
     return "; ".join(lines) + rest
 
@@ -274,10 +220,8 @@ def _encode(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         return {kind: [_encode(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]}
     if type(value) in _SCALARS:
         return value
-    raise TypeError(
-        f"state{path}: expected a tensor, number, string, True, False, None, or a dict, list or tuple of them, "
-        f"got {type(value).__name__}"
-    )
+    wanted = "a tensor, number, string, True, False, None, or a dict, list or tuple of them"
+    raise TypeError(f"state{path}: expected {wanted}, got {type(value).__name__}")
 
 
 def _decode(node: Any, tensors: Mapping[str, Tensor]) -> Any:

@@ -1,9 +1,4 @@
-"""Runtime, not framework: where, how fast and how long a notebook or a training computes.
-
-`Runtime` chooses the device and the budget, seeds everything, and says how a loop computes: in which precision, in how
-many parts, with how many processes. Random numbers are drawn on the CPU unless asked otherwise, so that a seed gives
-the same numbers on every device.
-"""
+"""Runtime, not framework: where, how fast and how long a notebook or a training computes."""
 
 from __future__ import annotations
 
@@ -38,24 +33,19 @@ class Runtime:
     """The device, the budget and the seed of one notebook.
 
     Args:
-        budget: ``"smoke"`` (tests: every cell runs, quality is not judged), ``"cpu"`` (the book's build: short
-            training, converged results from checkpoints) or ``"gpu"`` (full training). By default the environment
-            variable ``COURSE_BUDGET``, else ``"gpu"`` where CUDA is, else ``"cpu"``.
+        budget: ``"smoke"`` (tests: quality is not judged), ``"cpu"`` (the book: short training) or ``"gpu"`` (in full);
+            by default ``COURSE_BUDGET``, else ``"gpu"`` where CUDA is, else ``"cpu"``.
         device: a torch device name; by default CUDA, else MPS, else CPU.
-        seed: seeds Python, NumPy and torch, so that weights start the same in every run. By default the environment
-            variable ``COURSE_SEED``, else 0.
+        seed: of Python, NumPy and torch, a whole number from 0 to `LARGEST_SEED`; by default ``COURSE_SEED``, else 0.
         snapshots: where training loops keep what they need to be resumed; None keeps nothing.
-        precision: of the loops' convolutions and products: "float32", "bfloat16", "float16" (with a gradient scaler)
-            or "fast", which is bfloat16 on a CUDA device or processor that computes in it, float16 on any other CUDA
-            device, and float32 elsewhere. Weights, losses and penalties on slopes stay in float32.
+        precision: of the loops' convolutions and products: "float32", "bfloat16", "float16" (with a gradient scaler) or
+            "fast", half precision where the machine computes in it. Weights and losses stay in float32.
         accumulate: parts in which a minibatch is worked on, to need less memory; the gradients are the same, but for
             batch normalisation, which normalises each part by itself.
         device_noise: draw the loops' noise on the device; faster on a GPU, with other numbers than the CPU's.
         compile: let `torch.compile` translate what is differentiated once only.
 
-    Raises:
-        TypeError, ValueError: an unknown budget, a device that this machine lacks, or a seed that is no whole number
-            from 0 to `LARGEST_SEED`.
+    Raises TypeError or ValueError: an unknown budget or precision, a device that this machine lacks, another seed.
     """
 
     def __init__(
@@ -95,10 +85,7 @@ class Runtime:
 
     @contextlib.contextmanager
     def seeded(self) -> Iterator[None]:
-        """Within it torch's own generators, which weights and dropout come from, follow this runtime's seed.
-
-        Afterwards they go on where they were, so that training a second model does not change what a reader draws.
-        """
+        """Within it torch's own generators follow this runtime's seed; afterwards they go on where they were."""
         kind = self.device.type
         apple = torch.mps.get_rng_state() if kind == "mps" else None
         devices = [self.device.index or 0] if kind == "cuda" else []
@@ -116,9 +103,8 @@ class Runtime:
 
     def images(self, images: int, *, step: int) -> int:
         """How many of a training's `images` this budget sees, `step` at a time: all, a tenth, or 20 steps."""
-        return self.budget(
-            smoke=min(images, 20 * step), cpu=max(images // 10, min(images, 20 * step)), gpu=images
-        )
+        few = min(images, 20 * step)
+        return self.budget(smoke=few, cpu=max(images // 10, few), gpu=images)
 
     @property
     def judged(self) -> bool:
@@ -163,9 +149,7 @@ class Runtime:
             found, seconds = snapshots.part(name, lambda: (work(), time.perf_counter() - start))
         finally:
             self.snapshots = snapshots
-        self.start -= max(
-            0.0, seconds - (time.perf_counter() - start)
-        )  # what it took before the interruption
+        self.start -= max(0.0, seconds - (time.perf_counter() - start))  # as long as it took before
         return found
 
     def generators_in_use(self) -> list[tuple[int, torch.Generator]]:
@@ -177,11 +161,7 @@ class Runtime:
     @overload
     def place(self, what: M) -> M: ...
     def place(self, what):
-        """Move a module or tensor to the device; image-shaped weights and batches become channels_last.
-
-        Channels_last changes the order in memory, never the values; it makes small conv nets 1.3-1.7 times
-        faster on a CPU and lets tensor cores be used on a GPU.
-        """
+        """Move a module or tensor to the device; image-shaped weights and batches become channels_last, for speed."""
         if isinstance(what, nn.Module):
             return what.to(self.device, memory_format=torch.channels_last)
         layout = torch.channels_last if what.dim() == 4 else torch.preserve_format
@@ -232,9 +212,8 @@ def _seed(given: int | None) -> int:
         return checks.whole("seed", given, at_least=0, at_most=LARGEST_SEED)
     named = os.environ.get("COURSE_SEED") or "0"
     if not named.isdecimal() or int(named) > LARGEST_SEED:
-        raise ValueError(
-            f"COURSE_SEED: expected a whole number from 0 to {LARGEST_SEED}, got {named!r}; unset it"
-        )
+        wanted = f"a whole number from 0 to {LARGEST_SEED}"
+        raise ValueError(f"COURSE_SEED: expected {wanted}, got {named!r}; unset it")
     return int(named)
 
 
@@ -246,8 +225,6 @@ def _device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device: expected one that this machine has, got {name!r} ({str(error).splitlines()[0]}); "
-            "leave it out to have one chosen"
-        ) from error
+        got = f"{name!r} ({str(error).splitlines()[0]}); leave it out to have one chosen"
+        raise ValueError(f"device: expected one that this machine has, got {got}") from error
     return device

@@ -1,8 +1,7 @@
 """Variational autoencoders (chapters 5-7): the densities, the model, its bounds, and a two-level hierarchy.
 
-Kingma & Welling 2014; Rezende, Mohamed & Wierstra 2014. Everything is per sample and in nats: a function returns
-(N,), and the caller takes the mean over the batch. Sums run over pixels and over latents, as a likelihood's must.
-Arguments of another shape, type or range raise TypeError or ValueError.
+Kingma & Welling 2014; Rezende, Mohamed & Wierstra 2014. Everything is per sample, (N,), and in nats. Arguments of
+another shape, type or range raise TypeError or ValueError.
 """
 
 from course_lib.vae.bounds import Bounded, active_units, effective_sample_size, elbo, iwae, log_mean_exp

@@ -1,7 +1,4 @@
-"""Bounds on log p(x): the ELBO, the importance-weighted bound, and what tells whether the latents are used.
-
-IWAE: Burda, Grosse & Salakhutdinov 2016, Eq. (8); active units: their section 5.3.
-"""
+"""Bounds on log p(x), the ELBO and the importance-weighted one (Burda et al. 2016), and which latents are used."""
 
 import math
 from typing import Protocol
@@ -35,10 +32,9 @@ def elbo(model: Bounded, x: Tensor, generator: torch.Generator, *, batch: int = 
 
 
 def iwae(model: Bounded, x: Tensor, draws: int, generator: torch.Generator, *, batch: int = 1000) -> Tensor:
-    """log (1/K) Σ_k p(x, z_k)/q(z_k|x) with K = `draws`: an estimate of log p(x) from below, (N,).
+    """log (1/K) Σ_k p(x, z_k)/q(z_k|x) with K = `draws`: an estimate of log p(x) from below, (N,), of x (N, ...).
 
-    It is the ELBO for K = 1, rises with K in expectation, and tends to log p(x) (Burda et al., Eq. 8). x (N, ...);
-    `batch` pairs of sample and draw are computed at once, in eval mode.
+    Burda et al. 2016, Eq. (8). `batch` pairs of sample and draw are computed at once, in eval mode.
     """
     draws = checks.whole("draws", draws)
     at_once = min(draws, checks.whole("batch", batch))

@@ -1,7 +1,6 @@
 """The densities that a variational autoencoder is built from, per sample and in nats.
 
-A diagonal normal is given by its mean and ``log_var`` = log σ², any real number, so a network's output needs no
-further treatment. Shapes: N samples, D numbers each, k latents.
+A diagonal normal is given by its mean and ``log_var`` = log σ². N samples, D numbers each, k latents.
 """
 
 import math
@@ -17,10 +16,7 @@ LOG_2PI = math.log(2 * math.pi)
 
 
 def normal_log_density(z: Tensor, mean: Tensor | float = 0.0, log_var: Tensor | float = 0.0) -> Tensor:
-    """log N(z; mean, diag(exp(log_var))), summed over the last axis: (..., k) -> (...).
-
-    `mean` and `log_var` are broadcast against z; left out, they are those of N(0, I).
-    """
+    """log N(z; mean, diag(exp(log_var))), by default of N(0, I), summed over the last axis: (..., k) -> (...)."""
     log_var = torch.as_tensor(log_var, dtype=z.dtype, device=z.device)
     return -0.5 * ((z - mean).square() * (-log_var).exp() + log_var + LOG_2PI).sum(-1)
 
@@ -42,19 +38,13 @@ def normal_kl(
 
 
 def sample_normal(mean: Tensor, log_var: Tensor, generator: torch.Generator) -> Tensor:
-    """z = μ + σ ε with ε ~ N(0, I): a draw that is a differentiable function of μ and σ. Shape of `mean`.
-
-    ε is drawn where the generator is and moved, so a seed gives the same z on every device.
-    """
+    """z = μ + σ ε with ε ~ N(0, I), differentiable by μ and σ, the same on every device. Shape of `mean`."""
     epsilon = rows(torch.randn, *mean.shape, generator=generator)
     return mean + (0.5 * log_var).exp() * epsilon.to(mean.device, mean.dtype)
 
 
 def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
-    """log p(x|z) of binary pixels x (N, ...) under independent Bernoulli with these logits (N, ...): (N,).
-
-    Raises ValueError for grey values too: on them the cross-entropy's exponential does not integrate to 1.
-    """
+    """log p(x|z) of pixels x (N, ...), 0 or 1, under Bernoulli with these logits: (N,); ValueError for grey values."""
     _same_shape("x", x, "logits", logits)
     low, high = float(x.min()), float(x.max())
     if not (low >= 0 and high <= 1):
@@ -72,10 +62,7 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def gaussian_log_likelihood(mean: Tensor, x: Tensor, log_var: Tensor | float) -> Tensor:
-    """log N(x; mean, σ² I) with log_var = log σ², one number or one per pixel: (N, ...) -> (N,).
-
-    With all its terms: -‖x - mean‖²/2σ² - (D/2) log σ² - (D/2) log 2π.
-    """
+    """log N(x; mean, σ² I), all its terms, with log_var = log σ², one number or one per pixel: (N, ...) -> (N,)."""
     _same_shape("x", x, "mean", mean)
     log_var = torch.as_tensor(log_var, dtype=mean.dtype, device=mean.device)
     shape, got = tuple(mean.shape), tuple(log_var.shape)
@@ -87,8 +74,7 @@ def gaussian_log_likelihood(mean: Tensor, x: Tensor, log_var: Tensor | float) ->
 def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
     """Binary images of x in [-1, 1], each pixel white with probability (x + 1)/2: 0 or 1, in the shape of x.
 
-    Drawn anew for every minibatch: "dynamically binarised" MNIST (Salakhutdinov & Murray 2008; Burda, Grosse &
-    Salakhutdinov 2016). Warns with checks.ImageRangeWarning if no value is below 0, as if they were in [0, 1].
+    Salakhutdinov & Murray 2008. Warns with checks.ImageRangeWarning if no value is below 0, as if they were in [0, 1].
     """
     checks.images("x", x, None)
     uniform = rows(torch.rand, *x.shape, generator=generator)

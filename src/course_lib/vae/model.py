@@ -1,7 +1,6 @@
 """The variational autoencoder: q(z|x) = N(μ(x), diag σ²(x)), p(z) = N(0, I), p(x|z) Bernoulli or Gaussian.
 
-Kingma & Welling 2014; with ``channels=()`` encoder and decoder are the multilayer perceptrons of the paper. Pixels are
-binary {0, 1} for the Bernoulli decoder, in [-1, 1] for the Gaussian one.
+Pixels are binary {0, 1} for the Bernoulli decoder, in [-1, 1] for the Gaussian one.
 """
 
 import math

@@ -1,7 +1,7 @@
 """A variational autoencoder with two levels of latents: z₂ -> z₁ -> x.
 
-p(x, z₁, z₂) = p(x|z₁, z₂) p(z₁|z₂) p(z₂) and q(z₁, z₂|x) = q(z₂|x) q(z₁|x, z₂): the posterior is drawn top-down, as in
-the ladder VAE (Sønderby et al. 2016) and NVAE (Vahdat & Kautz 2020); here with dense layers and binary pixels.
+p(x, z₁, z₂) = p(x|z₁, z₂) p(z₁|z₂) p(z₂) and q(z₁, z₂|x) = q(z₂|x) q(z₁|x, z₂), as in the ladder VAE (Sønderby et al.
+2016) and NVAE (Vahdat & Kautz 2020).
 """
 
 from dataclasses import dataclass
@@ -66,10 +66,7 @@ class TwoLevelVAE(nn.Module):
         return z1, q1, p1, z2, q2, bernoulli_log_likelihood(self.decoder(torch.cat([z1, z2], 1)), x)
 
     def terms(self, x: Tensor, generator: torch.Generator) -> Terms:
-        """Both terms of the ELBO of binary x (N, 1, R, R), each (N,); the divergence is the sum of both levels'.
-
-        KL(q(z₂|x) ‖ p(z₂)) + E_{q(z₂|x)} KL(q(z₁|x, z₂) ‖ p(z₁|z₂)), the mean estimated with one draw of z₂.
-        """
+        """Both terms of the ELBO of binary x (N, 1, R, R), each (N,); the divergence is the sum of both levels'."""
         top, bottom, reconstruction = self.levels(x, generator)
         return Terms(reconstruction, top + bottom)
 
@@ -92,9 +89,7 @@ class TwoLevelVAE(nn.Module):
         checks.generator("generator", generator)
         if top is None:
             top = torch.randn(n, self.cfg.top_latent, generator=generator)
-        elif tuple(top.shape) != (n, self.cfg.top_latent):
-            raise ValueError(f"top: expected shape ({n}, {self.cfg.top_latent}), got {tuple(top.shape)}")
-        top = top.to(device_of(self))
+        top = checks.of_shape("top", top, f"({n}, {self.cfg.top_latent})").to(device_of(self))
         with evaluating(self):
             mean, log_var = self.prior(top).chunk(2, 1)
             z1 = sample_normal(mean, log_var, generator)

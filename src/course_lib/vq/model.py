@@ -65,11 +65,7 @@ class VQVAE(nn.Module):
         return self.cfg.resolution // 4, self.cfg.resolution // 4
 
     def terms(self, x: Tensor) -> VQTerms:
-        """The loss's terms for images x (N, C, R, R) in [-1, 1]: a mean over images of a sum over pixels.
-
-        The loss is ``reconstruction + codebook + β · commitment`` (their Eq. 3), per image; the quantiser's two
-        terms are here summed over the grid, as the squared error is over pixels.
-        """
+        """The loss's terms for images x (N, C, R, R) in [-1, 1], per image, summed over pixels and over the grid."""
         q = self.quantizer(self._encode(x))
         error = (self._decode(q.quantized) - x).square().flatten(1).sum(1).mean()
         vectors = q.tokens[0].numel()
@@ -81,9 +77,7 @@ class VQVAE(nn.Module):
 
     def decode(self, tokens: Tensor) -> Tensor:
         """Images (N, C, R, R) in [-1, 1] of tokens (N, R/4, R/4)."""
-        rows, columns = self.grid
-        if tuple(tokens.shape[1:]) != (rows, columns):
-            raise ValueError(f"tokens: expected shape (N, {rows}, {columns}), got {tuple(tokens.shape)}")
+        checks.of_shape("tokens", tokens, f"(N, {self.grid[0]}, {self.grid[1]})")
         return self._decode(self.quantizer.lookup(tokens))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
 """An autoregressive prior over tokens: p(s) = Π_t p(s_t | s_1 … s_{t-1}), by a small causal transformer.
 
-Vaswani et al. 2017 with the normalisation in front of each block (Radford et al. 2019), as in Esser et al. 2021.
-
-Shapes: N sequences, T tokens (the grid read row by row), V = K codes, d numbers per position, h heads.
+Vaswani et al. 2017; Radford et al. 2019; Esser et al. 2021. N sequences, T tokens (the grid read row by row), V = K
+codes, d numbers per position, h heads.
 """
 
 from dataclasses import dataclass
@@ -108,8 +107,5 @@ class TokenPrior(nn.Module):
         return torch.stack(drawn, 1).unflatten(1, (self.cfg.rows, self.cfg.columns))
 
     def _flat(self, tokens: Tensor) -> Tensor:
-        rows, columns = self.cfg.rows, self.cfg.columns
         checks.labels("tokens", tokens.flatten(), tokens.numel(), classes=self.cfg.codes)
-        if tuple(tokens.shape[1:]) != (rows, columns):
-            raise ValueError(f"tokens: expected shape (N, {rows}, {columns}), got {tuple(tokens.shape)}")
-        return tokens.flatten(1)
+        return checks.of_shape("tokens", tokens, f"(N, {self.cfg.rows}, {self.cfg.columns})").flatten(1)

@@ -1,9 +1,7 @@
 """The quantiser: each vector is replaced by the nearest one of a codebook that is learnt along.
 
-van den Oord, Vinyals & Kavukcuoglu 2017: Eq. (1)-(3) and appendix A.1 (the codebook as a moving average). Codes that
-nobody uses are moved to where the data are, as Dhariwal et al. 2020 (Jukebox) do.
-
-Shapes: N images, d numbers per vector, H x W vectors per image, K codes.
+van den Oord, Vinyals & Kavukcuoglu 2017: Eq. (1)-(3) and appendix A.1; dead codes are revived as by Dhariwal et al.
+2020 (Jukebox). N images, d numbers per vector, H x W vectors per image, K codes.
 """
 
 from typing import NamedTuple
@@ -26,11 +24,10 @@ class Quantized(NamedTuple):
 
 
 class VectorQuantizer(nn.Module):
-    """A codebook of `codes` (K) vectors of `dimensions` (d) numbers each.
+    """A codebook of `codes` (K) vectors of `dimensions` (d) numbers, the first ones drawn by `generator`, on the CPU.
 
-    `decay` is that of the moving averages that the codes are; None learns them by the codebook loss. In training mode,
-    a code whose moving count of uses per batch falls below `revive_below` is moved onto a vector of the batch. The
-    `generator`, on the CPU, draws the first codes and the vectors that dead codes move to.
+    Codes are moving averages with `decay`, or, if None, learnt by the codebook loss. In training, a code used less than
+    `revive_below` times per batch is moved onto a vector of it.
     """
 
     def __init__(
@@ -61,9 +58,7 @@ class VectorQuantizer(nn.Module):
 
     def nearest(self, z_e: Tensor) -> Tensor:
         """Tokens (N, H, W): the code with the smallest Euclidean distance to each vector of z_e (N, d, H, W)."""
-        d = self.codebook.shape[1]
-        if z_e.dim() != 4 or z_e.shape[1] != d:
-            raise ValueError(f"z_e: expected shape (N, {d}, H, W), got {tuple(z_e.shape)}")
+        checks.of_shape("z_e", z_e, f"(N, {self.codebook.shape[1]}, H, W)")
         rows = z_e.permute(0, 2, 3, 1)  # (N, H, W, d)
         # ‖z‖² is the same for all codes, so it is left out: ‖e‖² - 2 z·e decides
         scores = self.codebook.square().sum(1) - 2 * rows @ self.codebook.T  # (N, H, W, K)

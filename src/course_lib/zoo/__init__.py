@@ -1,14 +1,8 @@
 """The shipped models: load one, list them, read what their cards and the recorded experiments say.
 
-A checkpoint is two files in ``data/checkpoints``: NAME.safetensors (half-precision weights, never a pickle) and
-NAME.json, its card (architecture, config, recipe with its settings, seed, images seen, data, hardware, minutes, scores
-with their sample count and confidence interval). An experiment too long for a page is recorded as
-``data/records/NAME.json``. How they are made: `course_lib.recipes`, `course_lib.experiments`.
-
-On the command line: ``python -m course_lib.zoo --help``.
+A checkpoint is two files in ``data/checkpoints``: NAME.safetensors (half-precision weights, never a pickle) and its
+card NAME.json. An experiment too long for a page is recorded as ``data/records/NAME.json``.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -34,15 +28,10 @@ COMMAND = "python -m course_lib.zoo"
 def load(
     name: str, device: str | torch.device = "cpu", *, folder: str | os.PathLike[str] | None = None
 ) -> nn.Module:
-    """The checkpoint `name` as a module in eval mode, without gradients, in float32 on `device`.
+    """The checkpoint `name` as a module in eval mode, frozen, in float32 on `device`.
 
-    Its weights are frozen; to train it further, call ``requires_grad_(True)`` and ``train()``.
-
-    With `folder`, the one that ``zoo train NAME --out FOLDER`` wrote, whose files have no recorded checksums.
-
-    Raises:
-        ValueError: no such checkpoint, a config that its architecture does not know, or weights that do not fit it.
-        DataFileError: its file is missing or altered.
+    With `folder`, the one that ``zoo train NAME --out FOLDER`` wrote. ValueError: no such checkpoint, or a config or
+    weights that do not fit its architecture. DataFileError: its file is missing or altered.
     """
     if folder is not None:
         path = Path(folder) / name
@@ -65,30 +54,19 @@ def assemble(card: Mapping[str, Any], content: bytes) -> nn.Module:
     weights = safetensors.torch.load(content)
     weights = {key: w.float() if w.is_floating_point() else w for key, w in weights.items()}
     if unequal := differences(_shapes(model.state_dict()), _shapes(weights)):
-        raise ValueError(
-            f"checkpoint {name!r}: its weights do not fit the architecture in {name}.json: {unequal}; {anew}"
-        )
+        where = f"the architecture in {name}.json"
+        raise ValueError(f"checkpoint {name!r}: its weights do not fit {where}: {unequal}; {anew}")
     model.load_state_dict(weights)
     return model.eval().requires_grad_(False)
 
 
 def info(name: str) -> dict[str, Any]:
-    """What NAME.json says: architecture, config, seed, images seen, data, hardware, minutes and scores.
-
-    Raises:
-        ValueError: no checkpoint of this name.
-        DataFileError: its file is missing or altered.
-    """
+    """The card NAME.json of a checkpoint; ValueError if there is none, DataFileError if missing or altered."""
     return _read(FOLDER, "checkpoint", name)
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """What the experiment `name` gave when it was last recorded.
-
-    Raises:
-        ValueError: no record of this name.
-        DataFileError: its file is missing or altered.
-    """
+    """What the experiment `name` gave when last recorded; ValueError if never, DataFileError if missing or altered."""
     return _read(RECORDS, "record", name)
 
 

@@ -1,7 +1,5 @@
 """From the architecture's name on a card to an empty model; a class is imported when a model of it is wanted."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 
@@ -20,12 +18,7 @@ ARCHITECTURES = {  # class -> its module, and the class of its config there
 
 
 def build(architecture: str, config: dict[str, Any]) -> nn.Module:
-    """An untrained model of this architecture and config, whose lists (JSON has no tuples) become tuples.
-
-    Raises:
-        ValueError: an architecture that is not in the table.
-        TypeError, ValueError: a config that it does not know.
-    """
+    """An untrained model of this architecture and config (JSON's lists become tuples); else ValueError or TypeError."""
     if architecture not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
         raise ValueError(f"architecture: expected one of {known}, got {architecture!r}")
