@@ -1,4 +1,4 @@
 """Adversarial models: generators and discriminators of images and of points, and what they minimise."""
 
-from course_lib.gans.dcgan import GAN, Discriminator, GANConfig, Generator, MinibatchDeviation
+from course_lib.gans.dcgan import GAN, Discriminator, GANConfig, Generator
 from course_lib.gans.points import PointGAN, PointGANConfig

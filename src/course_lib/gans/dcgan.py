@@ -23,7 +23,6 @@ from course_lib.draws import rows
 from course_lib.evaluation import evaluating
 from course_lib.precision import course_defaults
 
-GROUP = 4  # images whose deviation is told to the discriminator (Karras et al. 2018)
 LEAK = 0.2  # slope of the discriminator's leaky ReLUs for negative numbers (Radford et al. 2016)
 CORE = 7  # resolutions are halved until at most this is left
 
@@ -40,7 +39,6 @@ class GANConfig:
     classes: int = 0  # 0: unconditional
     refine: int = 0  # further 3 x 3 convolutions at the smallest feature maps, in both networks
     normalise: bool = True  # batch normalisation in the discriminator; False for a critic
-    deviation: bool = False  # show the discriminator how much the images of a minibatch differ
 
     def __post_init__(self) -> None:
         checks.whole("resolution", self.resolution)
@@ -125,9 +123,6 @@ class Discriminator(nn.Module):
             layers.append(nn.Conv2d(a, b, kernel, stride, 1, bias=not cfg.normalise))
             layers += [nn.BatchNorm2d(b)] if cfg.normalise else []
             layers.append(nn.LeakyReLU(LEAK))
-        if cfg.deviation:
-            last = cfg.channels[-1]
-            layers += [MinibatchDeviation(), nn.Conv2d(last + 1, last, 3, 1, 1), nn.LeakyReLU(LEAK)]
         self.features = nn.Sequential(*layers, _Flatten())
         size = cfg.channels[-1] * cfg.core**2
         self.logit = nn.Linear(size, 1)
@@ -152,22 +147,6 @@ class Discriminator(nn.Module):
         if _has_labels(y, len(x), self.cfg.classes):
             logits = logits + (h * self.classes(y)).sum(1)  # Eq. (3), Miyato & Koyama 2018
         return logits
-
-
-class MinibatchDeviation(nn.Module):
-    """Feature maps (N, C, r, r) -> (N, C + 1, r, r): how much the images of a group differ, as one more map.
-
-    It finds out a generator that makes one image again and again (Karras et al. 2018, section 3). The map holds one
-    number per group of `GROUP` images: the standard deviation over the group, averaged over all features. Where N is
-    no multiple of `GROUP`, all images are one group.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The maps x with the new one behind them."""
-        group = GROUP if len(x) % GROUP == 0 else len(x)
-        variance = x.float().unflatten(0, (group, -1)).var(0, unbiased=False)  # (N/group, C, r, r)
-        spread = (variance + 1e-8).sqrt().mean((1, 2, 3)).repeat(group)  # (N,)
-        return torch.cat([x, spread.to(x.dtype).view(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])], 1)
 
 
 class GAN(nn.Module):
