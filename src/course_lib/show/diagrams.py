@@ -125,11 +125,8 @@ def _arrow(
     else:
         path, at = f"M{x + right * wide} {y}H{x2}V{y2 - down * high}", (x2 - right * 8, y - 7)
     dashed = len(arrow) > 3 and arrow[3] == "dashed"
-    colour = HIGHLIGHT if dashed else "currentColor"
-    line = (
-        f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.8" marker-end="url(#course-head)"'
-        f"{' stroke-dasharray=' + chr(34) + '6 4' + chr(34) if dashed else ''}/>"
-    )
+    look = f'stroke="{HIGHLIGHT}" stroke-dasharray="6 4"' if dashed else 'stroke="currentColor"'
+    line = f'<path d="{path}" fill="none" {look} stroke-width="1.8" marker-end="url(#course-head)"/>'
     if len(arrow) > 2 and arrow[2]:
         anchor = "start" if c == c2 and r != r2 else "middle"
         line += f'<text x="{at[0]}" y="{at[1]}" font-size="13" text-anchor="{anchor}">{html.escape(arrow[2])}</text>'
