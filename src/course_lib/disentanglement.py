@@ -1,13 +1,18 @@
-"""Whether single latents stand for single factors of variation: the mutual information gap (chapter 6).
+"""Whether factors of variation are easy to find in codes: the mutual information gap and linear separability.
 
-Chen, Li, Grosse & Duvenaud 2018, section 4. N samples, k latents, F factors; TypeError or ValueError for other shapes.
+Gap: whether single latents stand for single factors (chapter 6; Chen, Li, Grosse & Duvenaud 2018, section 4).
+Separability: whether a plane divides the codes with an attribute from those without (chapter 11; Karras, Laine & Aila
+2019, section 4.2). N samples, k latents, F factors; TypeError or ValueError for other shapes.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from course_lib import checks
-from course_lib.precision import course_defaults
+from course_lib.metrics.result import Result, proportion
+from course_lib.precision import course_defaults, float64
 
 
 @course_defaults()
@@ -45,6 +50,42 @@ def mutual_information_gap(codes: Tensor, factors: Tensor, *, bins: int = 20) ->
         raise ValueError(f"factors: expected each to take two values or more, {got}")
     best, second = information.topk(2, dim=0).values
     return (best - second) / entropy
+
+
+class Separability(NamedTuple):
+    """What `linear_separability` finds on the held-out codes."""
+
+    accuracy: Result  # of the plane
+    guessing: float  # share of the commoner label, which needs no plane
+    entropy: float  # H(label | side of the plane), in nats: 0 if they are separated
+
+
+@course_defaults()
+def linear_separability(codes: Tensor, labels: Tensor, *, held_out: float = 0.25) -> Separability:
+    """How well a plane through the space of codes (N, k) divides labels (N,), True and False.
+
+    The plane is that of logistic regression on standardised codes, fitted to all but the last share `held_out`.
+    ValueError also if one label is missing in either part.
+    """
+    x = float64(checks.tensor("codes", codes, "(N, k)").detach()).cpu().numpy()
+    y = checks.labels("labels", labels.long(), len(x), 2).cpu().numpy().astype(bool)
+    n = int(len(x) * (1 - checks.real("held_out", held_out, positive=True)))
+    if any(part.all() or not part.any() for part in (y[:n], y[n:])):
+        raise ValueError(
+            "labels: expected both in the fitted and in the held-out part, found one of them only"
+        )
+    # imported where it is used: it takes a second
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    plane = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(x[:n], y[:n])
+    side = torch.from_numpy(plane.predict(x[n:]))
+    label = torch.from_numpy(y[n:])
+    right, share = float((side == label).double().mean()), float(label.double().mean())
+    conditional = _information(label.long(), label.long()) - _information(label.long(), side.long())
+    accuracy = proportion("accuracy of a plane", right, len(label))
+    return Separability(accuracy, max(share, 1 - share), float(conditional))
 
 
 def _from_zero(factors: Tensor, n: int | str = "N") -> Tensor:

@@ -47,6 +47,25 @@ class Planar(nn.Module):
         return torch.randn(n, 2, generator=generator)
 
 
+class Spread:
+    """A regularisation that pulls all images to grey, more and more: what it counts matters."""
+
+    weight, every, part = 10.0, 2, 2
+
+    def __init__(self):
+        self.rows = []
+
+    def __call__(self, G, drawn, generator):
+        self.rows.append(len(drawn))
+        return len(self.rows) * G(drawn).square().mean((1, 2, 3))
+
+    def state_dict(self):
+        return {"rows": list(self.rows)}
+
+    def load_state_dict(self, state):
+        self.rows = list(state["rows"])
+
+
 def images(labels=False):
     x = torch.rand(N, 1, 16, 16, generator=generator(9)) * 2 - 1
     return (x, torch.arange(N) % 2) if labels else (x,)
@@ -63,6 +82,8 @@ def begin(cfg=CFG, *, folder=None, resume=False, seed=0):
 def run(cfg=CFG, *, folder=None, resume=False, seed=0, gan=None, batches=None, **changes):
     rt, made, stream = begin(cfg, folder=folder, resume=resume, seed=seed)
     gan = gan or made
+    if changes.get("smooth") is Spread:
+        changes["smooth"] = Spread()  # each run has its own
     settings = {
         "loss": nonsaturating,
         "images": 10 * BATCH,
@@ -365,6 +386,7 @@ ROUNDS = 40  # a snapshot every second round
 SETTINGS = {
     "DCGAN": (BY_CLASS, {"loss": nonsaturating}),
     "WGAN-GP": (CRITIC, {"loss": wasserstein, "critics": 2, "penalties": [(gradient_penalty, 10.0)]}),
+    "lazy": (CRITIC, {"loss": relativistic, "penalties": [(r1, 1.0)], "every": 4, "smooth": Spread}),
 }
 
 
@@ -409,6 +431,8 @@ def test_keeping_snapshots_changes_nothing(tmp_path):
         ({"clip": 0.01}, r"clip = 0\.01, found None"),
         ({"decay": 0.2}, r"decay = 0\.2, found 0\.5"),
         ({"penalties": [(r1, 1.0)]}, "penalties"),
+        ({"every": 4}, "every = 4, found 1"),
+        ({"smooth": Spread}, "smooth"),
         ({"seed": 1}, "seed = 1, found 0"),
     ],
 )
@@ -599,3 +623,39 @@ def test_another_loss_or_penalty_is_another_run(tmp_path, changes):
     run(False)
     with pytest.raises(ValueError, match=r"is of another run: expected (loss|penalties)"):
         run(True, **changes)
+
+
+def test_lazy_penalties_come_in_every_so_many_steps_and_count_as_often():
+    """Their mean over the training is that of penalties in all steps."""
+    calls = []
+
+    def spy(D, real, fake, generator):
+        calls.append(len(real))
+        return torch.ones(len(real))
+
+    verdicts = []
+    run(
+        CRITIC,
+        penalties=[(spy, 0.5)],
+        every=4,
+        critics=2,
+        images=16 * BATCH,
+        watch=lambda _, v: verdicts.append(v),
+    )
+    assert len(calls) == 16 / 4
+    seen = [float(v.penalty) for v in verdicts]  # of every second step
+    assert all(value == 0 for value in seen)  # the penalised ones are the first of their rounds
+    calls.clear()
+    verdicts.clear()
+    run(CRITIC, penalties=[(spy, 0.5)], every=2, images=8 * BATCH, watch=lambda _, v: verdicts.append(v))
+    assert [float(v.penalty) for v in verdicts] == [1.0, 0.0] * 4
+
+
+def test_the_generators_regularisation_has_steps_of_its_own(tmp_path):
+    spread = Spread()
+    gan, _ = run(CRITIC, smooth=spread, images=20 * BATCH)
+    assert spread.rows == [BATCH // 2] * 10
+    free, _ = run(CRITIC, images=20 * BATCH)
+    codes = gan.codes(50, generator(0))
+    with torch.no_grad():
+        assert gan.G(codes).square().mean() < free.G(codes).square().mean()

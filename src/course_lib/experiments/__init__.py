@@ -14,6 +14,8 @@ EXPERIMENTS = {  # name -> the function's module and name; a module is imported 
     "disentanglement": "course_lib.experiments.disentanglement.record_disentanglement",
     "grid_of_25": "course_lib.experiments.grid_of_25.record_grid",
     "leaderboard": "course_lib.leaderboard.record.record_leaderboard",
+    "stylegan": "course_lib.experiments.stylegan.record_stylegan",
+    "stylegan_ablation": "course_lib.experiments.stylegan_ablation.record_stylegan_ablation",
     "matching": "course_lib.experiments.matching.record_matching",
 }
 

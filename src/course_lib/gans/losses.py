@@ -175,9 +175,17 @@ class Objective(nn.Module):
             )
 
     def forward(
-        self, real: Tensor, fake: Tensor, generator: torch.Generator, y: Tensor | None = None
+        self,
+        real: Tensor,
+        fake: Tensor,
+        generator: torch.Generator,
+        y: Tensor | None = None,
+        *,
+        penalise: float = 1.0,
     ) -> Verdict:
         """The objective for reals and as many generated images (N, C, H, W), both of classes y (N,) if there are any.
+
+        The penalties count `penalise` times: with lazy regularisation, often not at all, and then the more.
 
         Raises:
             ValueError: batches of unequal shapes.
@@ -192,8 +200,10 @@ class Objective(nn.Module):
         logits = tuple(float32(part) for part in logits)
         loss = self.loss.discriminator(*logits).mean()
         penalty = torch.zeros_like(loss)
-        for term, weight in self.penalties:
-            penalty = penalty + weight * term(lambda x: self.D(x, *labels), real, fake, generator).mean()
+        for term, weight in self.penalties if penalise else ():
+            penalty = (
+                penalty + penalise * weight * term(lambda x: self.D(x, *labels), real, fake, generator).mean()
+            )
         return Verdict(loss + penalty, loss, penalty, *logits)
 
 

@@ -1,6 +1,11 @@
 """Scores of single images, of sets of them, by matching, and from games: most return a `Result` with an interval."""
 
-from course_lib.metrics.class_scores import inception_score, mode_score, modified_inception_score
+from course_lib.metrics.class_scores import (
+    inception_score,
+    mode_score,
+    modified_inception_score,
+    total_variation,
+)
 from course_lib.metrics.distributions import (
     Moments,
     PrecisionRecall,

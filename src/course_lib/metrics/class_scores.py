@@ -133,3 +133,21 @@ def _probabilities(name: str, value: Tensor, extractor: str) -> Tensor:
             f"and a row that sums to {worst:.4g}; turn logits into them by .softmax(1)"
         )
     return p / sums[:, None]
+
+
+@course_defaults()
+def total_variation(real: Tensor, generated: Tensor, *, classes: int, extractor: str) -> Result:
+    """½ Σ_c |q_c - p_c| of the shares of each class among labels `real` (M,) and `generated` (N,): from 0 to 1.
+
+    Two samples of the same source have about √(C / (πN)) for even shares, not 0. The interval is that of the delta
+    method with the signs of the differences as they are found.
+    """
+    labels = {"real": real, "generated": generated}
+    y, z = (checks.labels(name, value, len(value), classes).cpu() for name, value in labels.items())
+    p, q = (torch.bincount(x, minlength=classes).double() / len(x) for x in (y, z))
+    signs = torch.sign(q - p)
+    variance = (
+        sum(float(signs[x].var()) / len(x) for x in (y, z)) / 4 if min(len(y), len(z)) > 1 else math.nan
+    )
+    value = float((q - p).abs().sum()) / 2
+    return Result("total variation", value, Z95 * math.sqrt(variance), len(z), len(y), extractor)

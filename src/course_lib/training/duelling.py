@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib import checks
 from course_lib.cards import Facts, full_name
@@ -25,6 +26,35 @@ WON = 0.01  # a discriminator whose loss is below this share of what guessing co
 WINDOW = 200  # generator steps over which its loss is averaged
 
 
+class Smoothness(Protocol):
+    """A regularisation of the generator, as `gans.stylegan.PathLength`, with the state that it keeps.
+
+    It comes in each `every`-th step, `every` times as heavy, for a `part`-th of a minibatch.
+    """
+
+    weight: float
+    every: int
+    part: int
+
+    def __call__(self, G: nn.Module, drawn: Tensor, generator: torch.Generator) -> Tensor:
+        """The penalty of each row of `drawn`, (N,)."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
+        """Go on from what `state_dict` gave."""
+        ...
+
+
+def lazily(lr: float, betas: tuple[float, float], every: int) -> tuple[float, tuple[float, float]]:
+    """Adam's learning rate and betas for `every` + 1 steps in the place of `every` (Karras et al. 2020, appendix B)."""
+    share = every / (every + 1) if every > 1 else 1.0
+    return lr * share, (betas[0] ** share, betas[1] ** share)
+
+
 class DiscriminatorWon(UserWarning):
     """The discriminator tells all real from all generated images, so that its gradient teaches the generator little."""
 
@@ -41,6 +71,8 @@ def duel(
     betas: tuple[float, float] = (0.5, 0.999),
     critics: int = 1,
     penalties: Iterable[tuple[Penalty, float]] = (),
+    every: int = 1,
+    smooth: Smoothness | None = None,
     clip: float | None = None,
     decay: float = 0.5,
     what: str,
@@ -63,6 +95,9 @@ def duel(
         betas: of Adam.
         critics: discriminator steps per generator step.
         penalties: pairs of a penalty of `course_lib.gans.losses` and its weight.
+        every: lazy regularisation (Karras et al. 2020, Section 3.1): the penalties come only in each `every`-th step of
+            the discriminator, `every` times as heavy, and its Adam is slowed as `lazily` says.
+        smooth: the generator's own regularisation, in steps of its own.
         clip: weights of the discriminator are kept in [-clip, clip] after each of its steps; None leaves them.
         decay: in this last share of the training both learning rates fall linearly to 0.
         what: name on the progress bar.
@@ -92,15 +127,19 @@ def duel(
         checks.real("clip", clip, positive=True)
     if not isinstance(lr, Sequence) or len(lr) != 2:
         raise TypeError(f"lr: expected a pair, of the generator and of the discriminator, got {lr!r}")
+    checks.whole("every", every)
     noise = rt.noise(2)
     G, D = gan.G, gan.D
+    draw = getattr(gan, "draws", gan.codes)  # all that is random about an image
     learners = learnable("gan.G", G), learnable("gan.D", D)
     objective = Objective(D, loss, penalties)
     optimizers = [
         torch.optim.Adam(
-            weights, checks.real("lr", rate, positive=True), betas, fused=rt.device.type != "mps"
+            weights,
+            *lazily(checks.real("lr", rate, positive=True), betas, lazy),
+            fused=rt.device.type != "mps",
         )
-        for weights, rate in zip(learners, lr, strict=True)
+        for weights, rate, lazy in zip(learners, lr, (smooth.every if smooth else 1, every), strict=True)
     ]
 
     def share(done: int) -> float:
@@ -120,6 +159,8 @@ def duel(
         "loss": loss.name,
         "penalties": [[full_name(penalty), weight] for penalty, weight in objective.penalties],
         "half_life": None if average is None else average.half_life,
+        "every": every,
+        "smooth": None if smooth is None else [full_name(type(smooth)), smooth.weight, smooth.every],
     }
     scaled = Scaled(rt)
     parts = {"gan": gan, "batches": batches, "step_G": step_G, "step_D": step_D}
@@ -127,30 +168,36 @@ def duel(
     parts |= {} if average is None else {"average": average}
     if hasattr(watch, "state_dict"):
         parts["watch"] = watch
+    parts |= {} if smooth is None else {"smooth": smooth}
     guard = Guard(rt, plan, rounds * round_, parts)
 
     seen: list[Verdict] = []  # on the parts of the last minibatch
+    penalise = 1.0  # how often the penalties count in this step
 
     def loss_D(x: Tensor, fake: Tensor, *y: Tensor) -> Tensor:
-        seen.append(objective(x, fake, noise, *y))
+        seen.append(objective(x, fake, noise, *y, penalise=penalise))
         return seen[-1].total
 
     def loss_G(z: Tensor, real: Tensor, *y: Tensor) -> Tensor:
         return loss.generator(real, float32(D(G(z, *y), *y))).mean()
 
-    loss_D, loss_G = parallel(D, loss_D), parallel(G, loss_G)
+    def loss_S(drawn: Tensor) -> Tensor:
+        return smooth.every * smooth.weight * smooth(G, drawn, noise).mean()
+
+    loss_D, loss_G, loss_S = parallel(D, loss_D), parallel(G, loss_G), parallel(G, loss_S)
     won = _Won(loss)
     with guard, progress(rounds * round_, what, quiet=quiet or rt.rank > 0) as bar:
         bar.initial = guard.images_seen
         bar.update(guard.images_seen)
         for number in range(guard.images_seen // round_, rounds):
-            for _ in range(critics):
+            for turn in range(critics):
                 x, *y = minibatch(batches, batch, guard.images_seen, learners[0][0].dtype)
                 if y and guard.images_seen == 0 and (classes := getattr(gan.cfg, "classes", 0)):
                     checks.labels("batches, labels", y[0], len(x), classes)
                 with torch.no_grad(), rt.autocast():  # the discriminator's step does not reach the generator
-                    fake = G(gan.codes(len(x), noise), *y)
+                    fake = G(draw(len(x), noise), *y)
                 seen.clear()
+                penalise = 0 if (number * critics + turn) % every else every
                 step_D.zero_grad(set_to_none=True)
                 scaled.backward(loss_D, (x, float32(fake), *y))
                 scaled.step(step_D)
@@ -159,10 +206,14 @@ def duel(
                     clip_weights(D, clip)
             # Simplified: logits of the reals from before the discriminator's last step; only a relativistic loss cares
             step_G.zero_grad(set_to_none=True)
-            codes = gan.codes(len(x), noise)
+            codes = draw(len(x), noise)
             # through the discriminator, but not into its weights
             value = scaled.backward(loss_G, (codes, verdict.real, *y), learners[0])
             scaled.step(step_G)
+            if smooth is not None and number % smooth.every == 0:
+                step_G.zero_grad(set_to_none=True)
+                scaled.backward(loss_S, (draw(max(1, len(x) // smooth.part), noise),))
+                scaled.step(step_G)
             for schedule in schedules:
                 schedule.step()
             if average is not None:

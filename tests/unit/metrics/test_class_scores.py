@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib.metrics.class_scores import inception_score, mode_score, modified_inception_score
+from course_lib.metrics.class_scores import (
+    inception_score,
+    mode_score,
+    modified_inception_score,
+    total_variation,
+)
 from tests.unit.proof import generator, rejects
 
 
@@ -315,3 +320,23 @@ def test_bad_probabilities_are_named(of, p, error, says):
 def test_bad_arguments_are_named(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+def test_total_variation_by_hand():
+    y, z = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 1, 1, 1])
+    found = total_variation(y, z, classes=3, extractor="test")
+    assert found.value == pytest.approx((0.3 + 0.55 + 0.25) / 2)
+    assert (found.n, found.reference) == (5, 4)
+    assert total_variation(y, y, classes=5, extractor="test").value == 0
+    assert total_variation(y, torch.full((3,), 3), classes=4, extractor="test").value == 1
+
+
+def test_the_interval_of_total_variation_holds_the_true_one():
+    p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.3, 0.5])
+    hits = 0
+    for seed in range(300):
+        g = generator(seed)
+        y, z = (torch.multinomial(shares, 400, replacement=True, generator=g) for shares in (p, q))
+        found = total_variation(y, z, classes=3, extractor="test")
+        hits += abs(found.value - 0.3) <= found.ci95
+    assert 0.9 < hits / 300 < 0.99
