@@ -1,4 +1,4 @@
-"""The discriminator of StyleGAN and StyleGAN2: the generator's mirror image without styles (Karras et al. 2018-2020)."""
+"""The discriminator of StyleGAN and StyleGAN2: the generator mirrored, without styles (Karras et al. 2018-2020)."""
 
 from __future__ import annotations
 
