@@ -54,6 +54,13 @@ def test_two_processes_stay_in_step_over_200_iterations_and_near_the_single_one(
     assert max(float((first[name] - whole[name]).abs().max()) for name in whole) < 0.05 * size
 
 
+def test_a_growing_model_with_layers_at_rest_stays_in_step(tmp_path):
+    first, second = results(tmp_path, "growing", 2)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    (whole,) = results(tmp_path, "growing", 1)
+    assert max(float((first[name] - whole[name]).abs().max()) for name in whole) < 0.02
+
+
 def test_two_processes_keep_snapshots_and_go_on_from_them(tmp_path):
     """They look at each other's losses every 50 steps, and write every 12th; both must do both in the same steps."""
     done, _ = start(tmp_path, "stopped", 2)

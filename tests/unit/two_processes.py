@@ -10,7 +10,8 @@ from torch import nn
 from course_lib.commands import spoken
 from course_lib.data import Stream
 from course_lib.gans import GAN, GANConfig
-from course_lib.gans.losses import Objective, gradient_penalty, wasserstein
+from course_lib.gans.losses import Objective, gradient_penalty, nonsaturating, r1, wasserstein
+from course_lib.gans.stylegan import Growing, PathLength, StyleGAN, StyleGANConfig
 from course_lib.training import EMA, Runtime, Snapshots, duel, fit
 from course_lib.training.distributed import own_rows, parallel, world
 from course_lib.training.scaled import Scaled
@@ -58,6 +59,19 @@ def game(rt: Runtime, steps: int, watch: object = None) -> dict[str, torch.Tenso
     return gan.state_dict()
 
 
+def growing(rt: Runtime) -> dict[str, torch.Tensor]:
+    """The weights of a small StyleGAN after growing once, with lazy penalties and path lengths."""
+    torch.manual_seed(0)
+    gan = rt.place(StyleGAN(StyleGANConfig(resolution=16, width=4, widest=8, latent=5)))
+    x = torch.rand(N, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    stream = Stream(rt.place(x), batch=BATCH, generator=rt.generator(1))
+    settings = {"loss": nonsaturating, "penalties": [(r1, 1.0)], "every": 2, "smooth": PathLength(every=2)}
+    settings |= {"images": 8 * BATCH, "batch": BATCH, "lr": (1e-3, 1e-3), "average": EMA(gan.G, 100)}
+    stages = [(8, 4 * BATCH), (16, 4 * BATCH)]
+    duel(rt, gan, Growing(stream, gan, stages), **settings, what="t", quiet=True)
+    return gan.state_dict()
+
+
 def rows_seen(rt: Runtime) -> dict[str, torch.Tensor]:
     """Which of 64 numbered images `fit` gives this process in one pass, in order."""
     seen, model = [], nn.Linear(1, 1)
@@ -101,6 +115,7 @@ TASKS = {
     "gradients": gradients,
     "game": lambda rt: game(rt, 200),
     "rows": rows_seen,
+    "growing": growing,
     "dies": dies,
 }
 

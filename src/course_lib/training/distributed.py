@@ -62,6 +62,8 @@ def parallel(model: nn.Module, step: Callable[..., Any]) -> Callable[..., Any]:
     return nn.parallel.DistributedDataParallel(
         _Step(model, step),
         device_ids=[device] if device.type == "cuda" else None,
+        # layers beyond the resolution that a growing model works at have no gradient
+        find_unused_parameters=getattr(model, "grows", False),
         broadcast_buffers=False,  # every process keeps its own running statistics; the first one's are shipped
     )
 

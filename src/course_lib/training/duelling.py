@@ -178,13 +178,12 @@ def duel(
         seen.append(objective(x, fake, noise, *y, penalise=penalise))
         return seen[-1].total
 
-    def loss_G(z: Tensor, real: Tensor, *y: Tensor) -> Tensor:
+    def loss_G(z: Tensor, real: Tensor | None = None, *y: Tensor) -> Tensor:
+        if real is None:  # the regularisation's step; within one function, as DDP wants it
+            return smooth.every * smooth.weight * smooth(G, z, noise).mean()
         return loss.generator(real, float32(D(G(z, *y), *y))).mean()
 
-    def loss_S(drawn: Tensor) -> Tensor:
-        return smooth.every * smooth.weight * smooth(G, drawn, noise).mean()
-
-    loss_D, loss_G, loss_S = parallel(D, loss_D), parallel(G, loss_G), parallel(G, loss_S)
+    loss_D, loss_G = parallel(D, loss_D), parallel(G, loss_G)
     won = _Won(loss)
     with guard, progress(rounds * round_, what, quiet=quiet or rt.rank > 0) as bar:
         bar.initial = guard.images_seen
@@ -212,7 +211,7 @@ def duel(
             scaled.step(step_G)
             if smooth is not None and number % smooth.every == 0:
                 step_G.zero_grad(set_to_none=True)
-                scaled.backward(loss_S, (draw(max(1, len(x) // smooth.part), noise),))
+                scaled.backward(loss_G, (draw(max(1, len(x) // smooth.part), noise),), learners[0])
                 scaled.step(step_G)
             for schedule in schedules:
                 schedule.step()

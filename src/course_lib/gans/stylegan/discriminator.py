@@ -31,6 +31,8 @@ class Halving(nn.Module):
 class StyleDiscriminator(nn.Module):
     """Images (N, C, R, R) of the present resolution -> one logit each, (N,)."""
 
+    grows = True  # not all layers are always at work
+
     def __init__(self, cfg: StyleGANConfig) -> None:
         super().__init__()
         self.cfg, self.resolution, self.alpha = cfg, cfg.resolution, 1.0

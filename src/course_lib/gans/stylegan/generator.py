@@ -100,6 +100,7 @@ class StyleGenerator(nn.Module):
         w_mean: the mean style, (k,), towards which truncation goes; `StyleGAN.measure` sets it.
     """
 
+    grows = True  # not all layers are always at work
     w_mean: Tensor
 
     def __init__(self, cfg: StyleGANConfig) -> None:

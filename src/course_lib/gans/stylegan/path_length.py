@@ -20,7 +20,8 @@ class PathLength:
     """(‖Jᵀ y‖ - a)² with J = ∂x/∂w at each style and y ~ N(0, I) over the pixels: Eq. (4), Karras et al. 2020.
 
     Their E ‖Jᵀ y‖² is the sum of the squares of J, and y is divided by the root of the number of pixels, so that a does
-    not depend on the resolution. The wanted length a is an average over the steps so far, not learned.
+    not depend on the resolution. The wanted length a is an average over the steps so far, not learned; of several
+    processes, each follows its own rows.
 
     Args:
         weight: of the penalty, γ_pl.
