@@ -19,5 +19,6 @@ from course_lib.data.own_pictures import pictures
 from course_lib.data.photos import photo
 from course_lib.data.points import grid, grid_centres, ring, ring_centres, two_moons
 from course_lib.data.shapes import FACTORS, disc_radii, discs, moving_discs
+from course_lib.data.stacked_mnist import stacked_mnist
 from course_lib.data.stream import Stream
 from course_lib.data.subsets import balanced_subset

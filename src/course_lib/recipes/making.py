@@ -112,10 +112,10 @@ def export(name: str, path: Path) -> str:
 def _used(model: nn.Module) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """The part of a model that is used, and three of what it is called with."""
     kind = type(model).__name__
-    if kind in ("GAN", "VAE", "Autoencoder"):
+    if kind in ("GAN", "R3GAN", "VAE", "Autoencoder"):
         codes = torch.zeros(3, model.cfg.latent)
         labels = (torch.zeros(3, dtype=torch.int64),) if getattr(model.cfg, "classes", 0) else ()
-        return (model.G if kind == "GAN" else model.decoder), (codes, *labels)
+        return (model.decoder if hasattr(model, "decoder") else model.G), (codes, *labels)
     if kind in ("DigitCNN", "AvatarCNN"):
         return model, (torch.zeros(3, 1, 28, 28) if kind == "DigitCNN" else torch.zeros(3, 3, 64, 64),)
     raise ValueError(

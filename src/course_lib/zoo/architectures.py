@@ -10,6 +10,7 @@ ARCHITECTURES = {  # class -> its module, and the class of its config there
     "AvatarCNN": ("course_lib.classifiers", "AvatarCNNConfig"),
     "DigitCNN": ("course_lib.classifiers", "DigitCNNConfig"),
     "GAN": ("course_lib.gans", "GANConfig"),
+    "R3GAN": ("course_lib.gans", "R3GANConfig"),
     "TokenPrior": ("course_lib.vq", "TokenPriorConfig"),
     "TwoLevelVAE": ("course_lib.vae", "TwoLevelConfig"),
     "VAE": ("course_lib.vae", "VAEConfig"),
