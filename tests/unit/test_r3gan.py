@@ -16,7 +16,7 @@ from course_lib.training import EMA, Runtime, duel
 from course_lib.zoo.architectures import build
 from tests.unit.proof import generator, rejects
 
-SMALL = R3GANConfig(resolution=8, latent=5, width=4, widest=8, group=4)
+SMALL = R3GANConfig(resolution=16, latent=5, width=4, widest=8, group=4)
 
 
 def made(cfg=SMALL, seed=0):
@@ -34,12 +34,18 @@ def awake(cfg=SMALL):
 
 
 @pytest.mark.parametrize(
-    ("resolution", "core", "channels"),
-    [(8, 4, (16, 32)), (28, 7, (16, 32, 64)), (32, 4, (16, 32, 64, 64)), (64, 4, (16, 32, 64, 64, 64))],
+    ("resolution", "patch", "core", "channels"),
+    [
+        (8, 1, 4, (32, 64)),
+        (8, 2, 4, (32,)),
+        (28, 1, 7, (32, 64, 128)),
+        (28, 2, 7, (32, 64)),
+        (64, 2, 4, (32, 64, 128, 128)),
+    ],
 )
 @pytest.mark.parametrize("blocks", [1, 2])
-def test_codes_become_images_and_images_logits(resolution, core, channels, blocks):
-    cfg = R3GANConfig(resolution=resolution, colours=3, latent=6, blocks=blocks)
+def test_codes_become_images_and_images_logits(resolution, patch, core, channels, blocks):
+    cfg = R3GANConfig(resolution=resolution, colours=3, latent=6, blocks=blocks, patch=patch)
     assert (cfg.core, cfg.channels) == (core, channels)
     gan = made(cfg)
     x = gan.G(torch.randn(2, 6, generator=generator()))
@@ -80,7 +86,7 @@ def test_blocks_start_as_the_identity_and_wake_up():
 @pytest.mark.parametrize("blocks", [1, 16])
 def test_weights_start_as_fixup_says(blocks):
     """Standard deviation 1/√inputs, in blocks times L^(-1/4)."""
-    cfg = R3GANConfig(resolution=8, width=64, widest=64, blocks=blocks, group=0)
+    cfg = R3GANConfig(resolution=8, patch=1, width=64, widest=64, blocks=blocks, group=0)
     for network in (made(cfg).G, made(cfg).D):
         for part in network.modules():
             if isinstance(part, Block):
@@ -126,7 +132,7 @@ def test_resampling_is_bilinear_and_keeps_a_flat_picture_flat():
 
 
 def test_each_logit_depends_on_its_own_image_only():
-    gan, x = awake(), torch.randn(4, 1, 8, 8, generator=generator()).requires_grad_()
+    gan, x = awake(), torch.randn(4, 1, 16, 16, generator=generator()).requires_grad_()
     (slope,) = torch.autograd.grad(gan.D(x)[1], x)
     assert float(slope[[0, 2, 3]].abs().max()) == 0
     assert float(slope[1].abs().max()) > 0
@@ -135,7 +141,7 @@ def test_each_logit_depends_on_its_own_image_only():
 def test_penalties_are_differentiated_right_through_these_layers():
     """Grouped convolutions, averages and all: against PyTorch's own second derivatives."""
     D = awake().D.double()
-    x, fake = (torch.randn(3, 1, 8, 8, generator=generator(k), dtype=torch.float64) for k in (0, 1))
+    x, fake = (torch.randn(3, 1, 16, 16, generator=generator(k), dtype=torch.float64) for k in (0, 1))
     ours = torch.autograd.grad(
         r1(D, x, fake, generator()).sum(), list(D.parameters()), materialize_grads=True
     )
@@ -159,7 +165,7 @@ def test_a_duel_moves_all_of_it():
     """A short game with the paper's loss and penalties; black and white squares are told apart before long."""
     gan = awake()
     before = {key: value.clone() for key, value in gan.state_dict().items()}
-    x = torch.ones(64, 1, 8, 8)
+    x = torch.ones(64, 1, 16, 16)
     x[::2] = -1.0
     stream = data.Stream(x, batch=8, generator=generator())
     average = EMA(gan.G, 100)
@@ -187,10 +193,11 @@ def test_a_duel_moves_all_of_it():
     [
         (lambda: R3GANConfig(resolution=30), "resolution"),
         (lambda: R3GANConfig(width=0), "width"),
+        (lambda: R3GANConfig(patch=4), "patch"),
         (lambda: R3GANConfig(group=24), "group"),
         (lambda: R3GANConfig(group=-1), "group"),
         (lambda: made().G(torch.zeros(2, 6)), "codes"),
-        (lambda: made().D(torch.zeros(2, 1, 9, 8)), "images of shape"),
+        (lambda: made().D(torch.zeros(2, 1, 15, 16)), "images of shape"),
         (lambda: made().sample(0, generator()), "n must"),
     ],
 )

@@ -5,8 +5,9 @@ tricks of StyleGAN: both networks are residual networks of one block, 1 x 1, gro
 normalisation, mapping network, noise, style, or equalised learning rate. What keeps them from exploding at the start
 is the initialisation of Zhang et al. 2019 ("Fixup").
 
-Simplified: the generator ends in a tanh, as the course's images are in [-1, 1]; resampling is bilinear and has no
-filter beyond that; `R3GANConfig` has a few channels instead of 768, so that a CPU can train it.
+Simplified, so that a CPU can train it: `R3GANConfig` has a few channels instead of 768, and no block works at the full
+resolution, because the first layer of the discriminator and the last of the generator read and write patches of 2 x 2
+pixels (``patch=1`` is the paper's). The generator ends in a tanh, as the course's images are in [-1, 1].
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ class R3GANConfig:
     resolution: int = 28  # rows and columns of an image: 4 to 7, doubled at least once
     colours: int = 1
     latent: int = 64  # k, length of z
-    width: int = 16  # channels at the full resolution; twice as many at half of it, and so on
-    widest: int = 64  # but never more than this
+    width: int = 32  # channels at the largest feature maps; twice as many at half their resolution, and so on
+    widest: int = 128  # but never more than this
+    patch: int = 2  # 2: the largest feature maps have half the image's resolution; 1: all of it
     blocks: int = 1  # residual blocks per resolution
     expansion: int = 2  # how many times wider a block is inside
     group: int = 16  # channels that a 3 x 3 convolution sees together; 0: all
@@ -46,6 +48,7 @@ class R3GANConfig:
         for name in ("colours", "latent", "width", "widest", "blocks", "expansion"):
             checks.whole(name, getattr(self, name))
         checks.whole("group", self.group, at_least=0)
+        checks.whole("patch", self.patch, at_most=2)
         for width in self.channels:
             if self.group and (self.expansion * width) % self.group:
                 inside = f"{self.expansion} * {width} channels of a block"
@@ -63,8 +66,9 @@ class R3GANConfig:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels of the feature maps, from the full resolution down to the smallest."""
-        return tuple(min(self.widest, self.width * 2**i) for i in range(core_of(self.resolution)[1] + 1))
+        """Channels of the feature maps, from the largest down to the smallest."""
+        sizes = core_of(self.resolution)[1] + 2 - self.patch
+        return tuple(min(self.widest, self.width * 2**i) for i in range(sizes))
 
     @property
     def depth(self) -> int:
@@ -118,7 +122,8 @@ class Generator(nn.Module):
         for a, b in itertools.pairwise(widths):
             layers += [nn.Conv2d(a, b, 1, bias=False)] if a != b else []  # first, while there are few pixels
             layers += [Up(), *(Block(b, cfg) for _ in range(cfg.blocks))]  # (N, b, 2r, 2r)
-        self.net = nn.Sequential(*layers, nn.Conv2d(widths[-1], cfg.colours, 1), nn.Tanh())
+        write = nn.ConvTranspose2d(widths[-1], cfg.colours, cfg.patch, stride=cfg.patch)
+        self.net = nn.Sequential(*layers, write, nn.Tanh())
         for layer in (self.linear, *self.net):
             _start(layer)
 
@@ -135,7 +140,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.cfg = cfg
         widths = cfg.channels
-        layers: list[nn.Module] = [nn.Conv2d(cfg.colours, widths[0], 1)]
+        layers: list[nn.Module] = [nn.Conv2d(cfg.colours, widths[0], cfg.patch, stride=cfg.patch)]
         layers += [Block(widths[0], cfg) for _ in range(cfg.blocks)]
         for a, b in itertools.pairwise(widths):
             layers.append(
@@ -166,7 +171,11 @@ class R3GAN(GAN):
 
 def _start(layer: nn.Module, gain: float = 1.0) -> None:
     """Weights from N(0, gain² / inputs), biases zero; blocks, which start themselves, are left alone."""
-    if isinstance(layer, (nn.Conv2d, nn.Linear)):
-        nn.init.normal_(layer.weight, 0.0, gain / layer.weight[0].numel() ** 0.5)
+    if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        transposed = isinstance(
+            layer, nn.ConvTranspose2d
+        )  # in steps of its kernel: every pixel has one patch
+        inputs = layer.in_channels if transposed else layer.weight[0].numel()
+        nn.init.normal_(layer.weight, 0.0, gain / inputs**0.5)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
