@@ -1,6 +1,7 @@
 """The course's data sets, offline first: every image set is float32 (N, C, H, W) in [-1, 1]."""
 
 from course_lib.data.avatars import avatar_styles, avatars
+from course_lib.data.characters import CHARACTERS, EXPRESSION, character
 from course_lib.data.cifar10_sample import cifar10_sample
 from course_lib.data.files import (
     DataFileError,

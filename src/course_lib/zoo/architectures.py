@@ -12,6 +12,7 @@ ARCHITECTURES = {  # class -> its module, and the class of its config there
     "GAN": ("course_lib.gans", "GANConfig"),
     "R3GAN": ("course_lib.gans", "R3GANConfig"),
     "TokenPrior": ("course_lib.vq", "TokenPriorConfig"),
+    "TwoDecoders": ("course_lib.autoencoders", "TwoDecodersConfig"),
     "TwoLevelVAE": ("course_lib.vae", "TwoLevelConfig"),
     "VAE": ("course_lib.vae", "VAEConfig"),
     "VQVAE": ("course_lib.vq", "VQVAEConfig"),
