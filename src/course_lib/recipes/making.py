@@ -15,12 +15,13 @@ from torch import nn
 from course_lib import data, zoo
 from course_lib.cards import tolerance
 from course_lib.data.files import write_atomically
-from course_lib.recipes import autoencoders, avatars, digits, gans, vae, vq
+from course_lib.recipes import autoencoders, avatars, digits, gans, r3gan, swaps, tokenizers, vae, vq
 from course_lib.recipes.recipe import Recipe
 from course_lib.training import Runtime, Snapshots
 
 RECIPES: dict[str, Recipe] = {**digits.RECIPES, **avatars.RECIPES, **autoencoders.RECIPES}
 RECIPES |= {**vae.RECIPES, **vq.RECIPES, **gans.RECIPES}
+RECIPES |= {**r3gan.RECIPES, **tokenizers.RECIPES, **swaps.RECIPES}
 
 
 def make(
