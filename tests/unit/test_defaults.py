@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_lib import data, metrics, vae, zoo
-from course_lib.autoencoders import PCA, ProbabilisticPCA, principal_angles, warp
+from course_lib.autoencoders import PCA, ProbabilisticPCA, principal_angles, recolour, warp
 from course_lib.classifiers import GaussianClassifier
 from course_lib.data.subsets import balanced_subset
 from course_lib.disentanglement import mutual_information
@@ -51,6 +51,7 @@ CALLS = {
     "GAN.sample": lambda: SMALL_GAN.sample(2, generator()),
     "R3GAN.sample": lambda: SMALL_R3GAN.sample(2, generator()),
     "warp": lambda: warp(PICTURES, generator()),
+    "recolour": lambda: recolour(PICTURES, generator()),
     "TokenPrior.sample": lambda: SMALL_PRIOR.sample(2, generator()),
     "iwae": lambda: vae.iwae(zoo.load("vae_mnist_2"), (PICTURES > 0).float(), 3, generator()),
     "PCA": lambda: PCA.fit(A, 2).encode(B).abs(),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_lib import data
-from course_lib.autoencoders import TwoDecoders, TwoDecodersConfig, warp
+from course_lib.autoencoders import TwoDecoders, TwoDecodersConfig, recolour, warp
 from course_lib.recipes import swaps
 from course_lib.zoo.architectures import build
 from tests.unit.proof import generator, rejects
@@ -60,7 +61,7 @@ def test_it_comes_back_from_a_card_and_is_small_enough_to_ship():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: made()(torch.zeros(1, 3, 16, 16), "eve"), "who must be one of 'ann', 'bob'"),
+        (lambda: made()(torch.zeros(2, 3, 16, 16), "eve"), "who must be one of 'ann', 'bob'"),
         (lambda: made().encode(torch.zeros(1, 3, 8, 8)), "images of shape"),
         (lambda: made().decode(torch.zeros(1, 4), "ann"), "codes of shape"),
         (lambda: TwoDecodersConfig(people=("ann",)), "people"),
@@ -122,6 +123,26 @@ def test_each_picture_is_bent_in_its_own_way_and_by_its_generator_alone():
     x = x.clone().requires_grad_()
     warp(x, generator()).sum().backward()
     assert float(x.grad.abs().sum()) > 0
+
+
+def test_colours_change_channel_by_channel_and_white_and_black_stay():
+    ends = torch.ones(40, 3, 2, 2)
+    ends[:, :, 0] = -1.0
+    assert torch.allclose(recolour(ends, generator()), ends, atol=1e-6)
+    grey = torch.zeros(4_000, 3, 2, 2)
+    found = (recolour(grey, generator(), strength=1.0) + 1) / 2  # 0.5^γ
+    gamma = found.log2().neg()
+    assert torch.allclose(
+        gamma, gamma[:, :, :1, :1].expand_as(gamma), atol=1e-5
+    )  # the same in a whole channel
+    assert 1 / math.e < float(gamma.min()) < 0.38 and 2.6 < float(gamma.max()) < math.e
+    assert abs(float(gamma.log().mean())) < 0.03
+    assert abs(float(torch.corrcoef(gamma[:, :, 0, 0].T)[0, 1])) < 0.06
+    steps = torch.linspace(-1, 1, 50).view(1, 1, 1, 50)
+    assert float(recolour(steps, generator(3)).diff().min()) > 0  # brighter stays brighter
+    assert torch.allclose(recolour(steps, generator(), strength=0.0), steps, atol=1e-6)
+    with pytest.raises(ValueError, match=r"\[-1, 1\]"):
+        recolour(3 * ends, generator())
 
 
 # ---- training and scores

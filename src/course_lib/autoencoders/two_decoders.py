@@ -9,6 +9,7 @@ Lee 2021.
 Simplified: one bottleneck in the encoder, no masks, no blending back into a film.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,7 @@ class TwoDecodersConfig(Layout):
     colours: int = 3
     channels: tuple[int, ...] = (16, 32, 64, 64)
     hidden: tuple[int, ...] = (128,)
+    normalise: bool = True  # in the encoder alone: a decoder gets the other one's codes too, with other means
     latent: int = 32  # k: narrow, so that there is no room for who it is
     people: tuple[str, ...] = ("ann", "bob")
 
@@ -48,7 +50,8 @@ class TwoDecoders(nn.Module):
         super().__init__()
         self.cfg = cfg = cfg or TwoDecodersConfig()
         self.encoder = Encoder(cfg, cfg.latent)
-        self.decoders = nn.ModuleDict({name: Decoder(cfg, cfg.latent) for name in cfg.people})
+        plain = dataclasses.replace(cfg, normalise=False)
+        self.decoders = nn.ModuleDict({name: Decoder(plain, cfg.latent) for name in cfg.people})
 
     def encode(self, x: Tensor) -> Tensor:
         """Codes (N, k) of images (N, C, R, R) in [-1, 1], whoever they show."""
@@ -81,3 +84,16 @@ def warp(x: Tensor, generator: torch.Generator, *, strength: float = 2.0) -> Ten
     grid = F.affine_grid(eye, list(x.shape), align_corners=False)  # (N, H, W, 2), the images as they are
     grid = grid + (2 * moves / size).permute(0, 2, 3, 1)  # pixels in the grid's units, from -1 to 1
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+@course_defaults()
+def recolour(x: Tensor, generator: torch.Generator, *, strength: float = 1.1) -> Tensor:
+    """Each channel of each image of x (N, C, H, W) in [-1, 1] as if by another exposure: white and black stay.
+
+    From 0 to 1, p becomes p^γ, log γ uniform up to ± `strength`. So an encoder cannot tell people apart by skin and
+    hair colour, which would let it speak to each decoder in another language. TypeError or ValueError as `warp`.
+    """
+    checks.images("x", x)
+    checks.real("strength", strength)
+    u = rows(torch.rand, *x.shape[:2], 1, 1, generator=checks.generator("generator", generator)).to(x)
+    return 2 * ((x + 1) / 2).clamp(0, 1) ** torch.exp(strength * (2 * u - 1)) - 1

@@ -163,6 +163,6 @@ def score_avatar_tokens(model: nn.Module, n: int = 2_000) -> dict[str, Score]:
 
 
 RECIPES = {
-    "vq_avatars": Recipe(train_vq_avatars, score_avatar_tokens, {"images": 200_000}),
-    "vqgan_avatars": Recipe(train_vqgan_avatars, score_avatar_tokens, {"images": 200_000}),
+    "vq_avatars": Recipe(train_vq_avatars, score_avatar_tokens, {"images": 150_000}),
+    "vqgan_avatars": Recipe(train_vqgan_avatars, score_avatar_tokens, {"images": 150_000}),
 }
