@@ -30,14 +30,32 @@ def noise(*shape, seed=0):
 
 def test_images_become_codes_and_pictures_of_either():
     model, x = made(), noise(3, 3, 16, 16)
-    z = model.encode(x)
-    assert z.shape == (3, 5)
-    for who in ("ann", "bob"):
-        y = model(x, who)
+    for who, wanted in (("ann", "ann"), ("ann", "bob"), ("bob", "ann")):
+        z = model.encode(x, who)
+        assert z.shape == (3, 5)
+        y = model(x, who, wanted)
         assert y.shape == x.shape
         assert float(y.detach().abs().max()) <= 1
-        assert torch.equal(y, model.decode(z, who))
-    assert not torch.equal(model(x, "ann"), model(x, "bob"))
+        assert torch.equal(y, model.decode(z, wanted))
+    assert not torch.equal(model(x, "ann"), model(x, "ann", "bob"))
+
+
+def test_each_persons_codes_are_normalised_by_themselves():
+    """Also afterwards, by what was seen of that person: the shift between both is gone, what varies is not."""
+    model = made()
+    ann, bob = noise(64, 3, 16, 16), noise(64, 3, 16, 16, seed=1) * 0.3 + 0.6
+    for _ in range(80):
+        for x, who in ((ann, "ann"), (bob, "bob")):
+            z = model.encode(x, who).detach()
+            assert torch.allclose(z.mean(0), torch.zeros(5), atol=1e-5)
+    model.encoder.eval()
+    apart = (model.encoder(ann).mean(0) - model.encoder(bob).mean(0)).detach().abs().max()
+    for _ in range(200):
+        model.encode(ann, "ann"), model.encode(bob, "bob")
+    model.eval()
+    shift = (model.encode(ann, "ann").mean(0) - model.encode(bob, "bob").mean(0)).detach()
+    assert float(apart) > 0.05
+    assert float(shift.abs().max()) < 0.01
 
 
 def test_a_persons_pictures_train_the_encoder_and_that_persons_decoder_only():
@@ -61,8 +79,8 @@ def test_it_comes_back_from_a_card_and_is_small_enough_to_ship():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: made()(torch.zeros(2, 3, 16, 16), "eve"), "who must be one of 'ann', 'bob'"),
-        (lambda: made().encode(torch.zeros(1, 3, 8, 8)), "images of shape"),
+        (lambda: made()(torch.zeros(2, 3, 16, 16), "ann", "eve"), "who must be one of 'ann', 'bob'"),
+        (lambda: made().encode(torch.zeros(1, 3, 8, 8), "ann"), "images of shape"),
         (lambda: made().decode(torch.zeros(1, 4), "ann"), "codes of shape"),
         (lambda: TwoDecodersConfig(people=("ann",)), "people"),
         (lambda: TwoDecodersConfig(people=("ann", "ann")), "people"),
@@ -166,7 +184,7 @@ def test_decoders_learn_whom_they_draw():
         loss.backward()
         optimizer.step()
     assert float(loss.detach()) < 0.2
-    swapped = model(ann, "bob").detach()
+    swapped = model(ann, "ann", "bob").detach()
     assert float(swapped[:, 0].mean()) < -0.8  # no red left
     assert float(swapped[:, 2].std()) > 0.1
 
@@ -193,10 +211,13 @@ class Perfect(nn.Module):
             def forward(self, z):
                 return nearest(z, self.who).clamp(-0.999999, 0.999999).atanh()
 
-        self.decoders = nn.ModuleDict({who: Draw(who) for who in self.cfg.people})
+        class Sum(nn.Module):
+            def forward(self, x):
+                return x.flatten(1).sum(1, keepdim=True)
 
-    def encode(self, x):
-        return x.flatten(1).sum(1, keepdim=True)
+        self.encoder = Sum()
+        self.norms = nn.ModuleDict({who: nn.Identity() for who in self.cfg.people})
+        self.decoders = nn.ModuleDict({who: Draw(who) for who in self.cfg.people})
 
 
 def test_perfect_swaps_score_perfectly_and_pictures_left_as_they_were_keep_the_wrong_identity():

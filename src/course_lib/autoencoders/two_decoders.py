@@ -6,7 +6,9 @@ it is the decoder knows by itself. A swap encodes a picture of one and decodes i
 A forum user's trick of 2017, described and compared by Perov et al. 2020 (DeepFaceLab) and in the survey of Mirsky &
 Lee 2021.
 
-Simplified: one bottleneck in the encoder, no masks, no blending back into a film.
+Simplified: one bottleneck in the encoder, no masks, no blending back into a film. Added: each person's codes are
+normalised by themselves, mean 0 and variance 1 in each number; else who it is stays in them, as a shift that the other
+one's decoder never met.
 """
 
 import dataclasses
@@ -32,7 +34,7 @@ class TwoDecodersConfig(Layout):
     colours: int = 3
     channels: tuple[int, ...] = (16, 32, 64, 64)
     hidden: tuple[int, ...] = (128,)
-    normalise: bool = True  # in the encoder alone: a decoder gets the other one's codes too, with other means
+    normalise: bool = True  # in the encoder alone: a decoder meets the other one's codes too
     latent: int = 32  # k: narrow, so that there is no room for who it is
     people: tuple[str, ...] = ("ann", "bob")
 
@@ -50,20 +52,21 @@ class TwoDecoders(nn.Module):
         super().__init__()
         self.cfg = cfg = cfg or TwoDecodersConfig()
         self.encoder = Encoder(cfg, cfg.latent)
+        self.norms = nn.ModuleDict({name: nn.BatchNorm1d(cfg.latent, affine=False) for name in cfg.people})
         plain = dataclasses.replace(cfg, normalise=False)
         self.decoders = nn.ModuleDict({name: Decoder(plain, cfg.latent) for name in cfg.people})
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Codes (N, k) of images (N, C, R, R) in [-1, 1], whoever they show."""
-        return self.encoder(x)
+    def encode(self, x: Tensor, who: str) -> Tensor:
+        """Codes (N, k) of images x (N, C, R, R) in [-1, 1] of `who`; ValueError for nobody of ``cfg.people``."""
+        return self.norms[checks.choice("who", who, self.cfg.people)](self.encoder(x))
 
     def decode(self, z: Tensor, who: str) -> Tensor:
         """Images (N, C, R, R) in [-1, 1] of `who`, from codes (N, k); ValueError for nobody of ``cfg.people``."""
         return self.decoders[checks.choice("who", who, self.cfg.people)](z).tanh()
 
-    def forward(self, x: Tensor, who: str) -> Tensor:
-        """Images x (N, C, R, R) as pictures of `who`: a reconstruction if they are of `who`, else a swap."""
-        return self.decode(self.encode(x), who)
+    def forward(self, x: Tensor, who: str, wanted: str | None = None) -> Tensor:
+        """Images x (N, C, R, R) of `who` as pictures of `wanted`: a swap, or, by default, their reconstructions."""
+        return self.decode(self.encode(x, who), wanted or who)
 
 
 @course_defaults()

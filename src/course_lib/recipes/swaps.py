@@ -36,8 +36,9 @@ def train_deepfake(
     def loss(minibatch: tuple[Tensor, Tensor]) -> Tensor:
         # both in one batch, or batch normalisation would tell them apart in training, and not afterwards
         other = recolour(warp(torch.cat(minibatch), change, strength=strength), change)
-        drawn = map(model.decode, model.encode(rt.place(other)).chunk(len(people)), people)
-        return torch.stack([(y - x).square().mean() for y, x in zip(drawn, minibatch, strict=True)]).sum()
+        parts = zip(model.encoder(rt.place(other)).chunk(len(people)), minibatch, people, strict=True)
+        errors = [(model.decode(model.norms[who](h), who) - x).square().mean() for h, x, who in parts]
+        return torch.stack(errors).sum()
 
     numbers = {"images": images, "batch": 32, "lr": 1e-3, "what": "one encoder, two decoders"}
     facts = learn(rt, model, pictures, loss, **numbers, quiet=quiet)
@@ -93,8 +94,8 @@ def score_deepfake(model: nn.Module, n: int = 2_000) -> dict[str, Score]:
     wanted = {key: np.tile(attributes[key], 2) for key in data.EXPRESSION}
     wanted["who"] = np.repeat([b, a], len(x))
     truth = torch.cat([y, x])
-    swaps = torch.cat([as_one(model, x, b), as_one(model, y, a)])
-    same = torch.cat([as_one(model, y, b), as_one(model, x, a)])
+    swaps = torch.cat([as_one(model, x, a, b), as_one(model, y, b, a)])
+    same = torch.cat([as_one(model, y, b, b), as_one(model, x, a, a)])
     hits = right(zoo.load("expression_classifier", device_of(model)), swaps, wanted)
     scores = {f"{key} kept": share(hits[key]) for key in data.EXPRESSION}
     scores["identity"] = share(hits["who"])
@@ -103,10 +104,10 @@ def score_deepfake(model: nn.Module, n: int = 2_000) -> dict[str, Score]:
     return scores
 
 
-def as_one(model: TwoDecoders, x: Tensor, who: str) -> Tensor:
-    """Images x (N, C, R, R) as pictures of `who`, in batches, without gradients, where x is."""
-    z = batched(model.encode, x)
-    return batched(model.decoders[who], z).tanh()
+def as_one(model: TwoDecoders, x: Tensor, who: str, wanted: str) -> Tensor:
+    """Images x (N, C, R, R) of `who` as pictures of `wanted`, in batches, without gradients, where x is."""
+    z = batched(model.norms[who], batched(model.encoder, x))
+    return batched(model.decoders[wanted], z).tanh()
 
 
 def right(judge: AvatarCNN, x: Tensor, attributes: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
