@@ -16,6 +16,7 @@ from course_lib.training import duelling, fitting
 FEW = 320  # pictures; a test set that features of 128 numbers make a regular covariance of
 SHORT = {"epochs": 1, "images": FEW, "faces": FEW}
 MNIST, CIFAR, AVATARS = data.mnist, data.cifar10_sample, data.avatars
+STACKED, CHARACTER = data.stacked_mnist, data.character
 
 
 def mnist(split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,11 +32,21 @@ def avatars(n: int, size: int = 64, seed: int = 0, style: str = "open-peeps", **
     return x, attributes
 
 
+def stacked_mnist(n: int, seed: int = 0, **settings: Any) -> Any:
+    return STACKED(min(n, FEW), seed, **settings)
+
+
+def character(name: str, n: int, size: int = 64, seed: int = 0, **settings: Any) -> Any:
+    return CHARACTER(name, min(n, FEW), size, seed, **settings)
+
+
 def install(monkeypatch: Any) -> None:
     """Put the small sets in the place of the full ones, for whoever asks `course_lib.data` for them."""
     monkeypatch.setattr(data, "mnist", mnist)
     monkeypatch.setattr(data, "cifar10", cifar10)
     monkeypatch.setattr(data, "avatars", avatars)
+    monkeypatch.setattr(data, "stacked_mnist", stacked_mnist)
+    monkeypatch.setattr(data, "character", character)
     for name in ("discs", "moving_discs"):
         full = getattr(data, name)
         monkeypatch.setattr(

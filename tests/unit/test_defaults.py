@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from course_lib import data, metrics, vae, zoo
-from course_lib.autoencoders import PCA, ProbabilisticPCA, principal_angles
+from course_lib.autoencoders import PCA, ProbabilisticPCA, principal_angles, recolour, warp
 from course_lib.classifiers import GaussianClassifier
 from course_lib.data.subsets import balanced_subset
 from course_lib.disentanglement import mutual_information
-from course_lib.gans import GAN, GANConfig
+from course_lib.gans import GAN, R3GAN, GANConfig, R3GANConfig
 from course_lib.precision import course_defaults, float64
 from course_lib.recipes import random_affine
 from course_lib.recipes.autoencoders import random_mirror
@@ -26,6 +26,7 @@ WITH_NAME = {"extractor": "judge"}
 GAMES = {"G": {"D": A[:, 0], "E": A[:, 1]}, "H": {"D": B[:, 0], "E": B[:, 1]}}
 REAL = {"D": A[:, 2], "E": B[:, 2]}
 SMALL_GAN = GAN(GANConfig(width=2, latent=3))
+SMALL_R3GAN = R3GAN(R3GANConfig(width=16, latent=3))
 SMALL_PRIOR = TokenPrior(TokenPriorConfig(codes=5, rows=2, columns=2, width=8, heads=2, layers=1))
 
 CALLS = {
@@ -38,6 +39,7 @@ CALLS = {
     "disc_radii": data.disc_radii,
     "moving_discs": lambda: data.moving_discs(3)[0],
     "mnist": lambda: data.mnist("test")[0][:3],
+    "stacked_mnist": lambda: data.stacked_mnist(3)[0],
     "cifar10_sample": lambda: data.cifar10_sample()[0][:3],
     "photo": lambda: data.photo("chelsea", 32),
     "Runtime.generator": lambda: torch.randperm(
@@ -47,6 +49,9 @@ CALLS = {
     "VAE.sample": lambda: zoo.load("vae_mnist_2").sample(2, generator()),
     "TwoLevelVAE.sample": lambda: zoo.load("vae_two_level").sample(2, generator()),
     "GAN.sample": lambda: SMALL_GAN.sample(2, generator()),
+    "R3GAN.sample": lambda: SMALL_R3GAN.sample(2, generator()),
+    "warp": lambda: warp(PICTURES, generator()),
+    "recolour": lambda: recolour(PICTURES, generator()),
     "TokenPrior.sample": lambda: SMALL_PRIOR.sample(2, generator()),
     "iwae": lambda: vae.iwae(zoo.load("vae_mnist_2"), (PICTURES > 0).float(), 3, generator()),
     "PCA": lambda: PCA.fit(A, 2).encode(B).abs(),
@@ -80,6 +85,7 @@ CALLS = {
     "sum of games": lambda: (metrics.play(GAMES, REAL) + metrics.play(GAMES, REAL)).wins,
     "win rates": lambda: metrics.win_rates(metrics.play(GAMES, REAL))[0].value,
     "ssim": lambda: metrics.ssim(PICTURES[:3], PICTURES[3:]),
+    "classes": lambda: metrics.count_classes(LABELS, 4).divergence.value,
     "modes": lambda: metrics.count_modes(A[:, :2], data.grid_centres(), std=0.1).counts,
 }
 

@@ -11,6 +11,7 @@ from course_lib.gans import GAN
 from course_lib.gans.stylegan import StyleGAN
 from course_lib.recipes import RECIPES
 from course_lib.training import Runtime
+from course_lib.vq import VQVAE
 from tests.accelerator import small
 
 
@@ -40,6 +41,6 @@ def test_every_adversarial_recipe_can_average_its_weights(name):
     recipe = small.shortened(RECIPES[name])
     recipe = dataclasses.replace(recipe, settings={**recipe.settings, "half_life": 64.0})
     gan, facts = recipe.train(Runtime("smoke", "cpu", seed=0), True, **recipe.settings)
-    assert isinstance(gan, (GAN, StyleGAN))
+    assert isinstance(gan, (GAN, StyleGAN, VQVAE))
     assert facts["half_life"] == 64.0
     assert evaluation.device_of(gan).type == "cpu"

@@ -1,6 +1,7 @@
 """The shared training loop: resumed, it ends bit for bit where it would have; diverging, it stops and says where."""
 
 import dataclasses
+import itertools
 import math
 import os
 import signal
@@ -146,6 +147,21 @@ def test_keeping_snapshots_changes_nothing_and_time_makes_them_too(tmp_path, mon
     with pytest.raises(KeyboardInterrupt):
         run(vae, tmp_path / "often", at=3)  # a new run, too short for the first of its 20 regular snapshots
     assert LastTwo(tmp_path / "often" / "1").load()["images_seen"] == 2 * BATCH
+
+
+def test_who_watches_is_called_after_each_step_with_what_it_made():
+    rt, seen = Runtime("gpu", "cpu", seed=0), []
+    model, loss = autoencoder(rt)
+    weight = model[0].weight
+
+    def watch(images_seen):
+        seen.append((images_seen, weight.detach().clone()))
+
+    stream = Stream(images(rt), batch=BATCH, generator=rt.generator(1))
+    fit(rt, model, stream, loss, images=30 * BATCH, batch=BATCH, lr=0.02, what="t", quiet=True, watch=watch)
+    assert [number for number, _ in seen] == [BATCH * (step + 1) for step in range(30)]
+    assert torch.equal(seen[-1][1], weight)
+    assert all(not torch.equal(a, b) for (_, a), (_, b) in itertools.pairwise(seen))
 
 
 def test_an_interrupted_write_costs_one_snapshot_at_most(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Autoencoders: the linear ones (chapter 3), and the deep, sparse and denoising ones (chapter 4)."""
+"""Autoencoders: linear (chapter 3), deep, sparse and denoising (chapter 4), and one with two decoders (chapter 12)."""
 
 from course_lib.autoencoders.deep import (
     Autoencoder,
@@ -10,3 +10,4 @@ from course_lib.autoencoders.deep import (
     sparsity_kl,
 )
 from course_lib.autoencoders.linear import PCA, LinearAutoencoder, ProbabilisticPCA, principal_angles
+from course_lib.autoencoders.two_decoders import TwoDecoders, TwoDecodersConfig, recolour, warp

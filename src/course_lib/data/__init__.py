@@ -1,6 +1,7 @@
 """The course's data sets, offline first: every image set is float32 (N, C, H, W) in [-1, 1]."""
 
 from course_lib.data.avatars import avatar_styles, avatars
+from course_lib.data.characters import CHARACTERS, EXPRESSION, character
 from course_lib.data.cifar10_sample import cifar10_sample
 from course_lib.data.files import (
     DataFileError,
@@ -19,5 +20,6 @@ from course_lib.data.own_pictures import pictures
 from course_lib.data.photos import photo
 from course_lib.data.points import grid, grid_centres, ring, ring_centres, two_moons
 from course_lib.data.shapes import FACTORS, disc_radii, discs, moving_discs
+from course_lib.data.stacked_mnist import stacked_mnist
 from course_lib.data.stream import Stream
 from course_lib.data.subsets import balanced_subset

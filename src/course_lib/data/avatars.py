@@ -56,10 +56,17 @@ def avatars(
     n, seed = whole("n", n), seed_number("seed", seed)
     size = whole("size", size, at_least=8, at_most=1024)
     style = choice("style", style, _STYLES)
+    return faces(n, style, size, seed, {}, progress)
+
+
+def faces(
+    n: int, style: str, size: int, seed: int, fixed: dict[str, Any], progress: bool
+) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
+    """As `avatars`, of faces whose options are partly `fixed`, in DiceBear's own names and values."""
     flag("progress", progress)
     # 3 bytes, then 3 floats, for each pixel
     memory(f"{n:,} faces of {size} x {size}", 15 * n * size**2, "take fewer, or smaller ones")
-    renderer = _Renderer(style, size, seed)
+    renderer = _Renderer(style, size, seed, fixed)
     folder = cache_folder() / "avatars" / f"{style}-{size}-{seed}-{renderer.fingerprint()}"
     files = [folder / f"{start:07d}.sealed" for start in range(0, n, _CHUNK)]
     wanted = [min(_CHUNK, n - number * _CHUNK) for number in range(len(files))]
@@ -70,12 +77,12 @@ def avatars(
         quiet = not progress or total < _CHUNK // 4  # about a second: no bar for that
         with progress_bar(total, f"rendering {style}", unit=" faces", quiet=quiet) as bar:
             for number, file in enumerate(files):
-                faces = []
+                drawn = []
                 for i in missing[number]:
-                    faces.append(renderer(number * _CHUNK + i))
+                    drawn.append(renderer(number * _CHUNK + i))
                     bar.update()
-                if faces:
-                    chunks[number] = _append(chunks[number], faces)
+                if drawn:
+                    chunks[number] = _append(chunks[number], drawn)
                     _save(file, chunks[number])
     merged = {
         key: np.concatenate([chunk[key][:want] for chunk, want in zip(chunks, wanted, strict=True)])
@@ -87,7 +94,7 @@ def avatars(
 class _Renderer:
     """Draws face i of one sequence: called with i, gives its "images", uint8 (size, size, 3), and its attributes."""
 
-    def __init__(self, style: str, size: int, seed: int) -> None:
+    def __init__(self, style: str, size: int, seed: int, fixed: dict[str, Any]) -> None:
         try:
             from dicebear import Avatar, Style
             from resvg_py import svg_to_bytes
@@ -104,7 +111,7 @@ class _Renderer:
         # Built when the first face is drawn: it validates the whole definition, which a cached set need not wait for.
         self._make_style = functools.cache(lambda: Style(parsed))
         self._avatar, self._rasterise = Avatar, svg_to_bytes
-        self._size, self._seed = size, seed
+        self._size, self._seed, self._fixed = size, seed, fixed
         self._options, self._derives_glasses = _varying(parsed)
         self.columns = [*self._options, *(["glasses"] if self._derives_glasses else [])]
 
@@ -113,10 +120,11 @@ class _Renderer:
         libraries = ("dicebear-core", "dicebear-styles", "resvg-py")
         versions = [importlib.metadata.version(name) for name in libraries]
         text = json.dumps([*versions, hashlib.sha256(self.definition).hexdigest()])
+        text += json.dumps(self._fixed) if self._fixed else ""
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def __call__(self, i: int) -> dict[str, Any]:
-        avatar = self._avatar(self._make_style(), {"seed": f"{self._seed}-{i}"})
+        avatar = self._avatar(self._make_style(), {"seed": f"{self._seed}-{i}", **self._fixed})
         # Without system fonts and with a fixed background the pixels depend on nothing outside.
         square = {"width": self._size, "height": self._size, "background": "white"}
         png = self._rasterise(svg_string=avatar.to_string(), skip_system_fonts=True, **square)

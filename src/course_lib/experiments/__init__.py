@@ -13,6 +13,7 @@ EXPERIMENTS = {  # name -> the function's module and name; a module is imported 
     "critic_progress": "course_lib.experiments.critic_progress.record_critic",
     "disentanglement": "course_lib.experiments.disentanglement.record_disentanglement",
     "grid_of_25": "course_lib.experiments.grid_of_25.record_grid",
+    "four_losses": "course_lib.experiments.four_losses.record_four_losses",
     "leaderboard": "course_lib.leaderboard.record.record_leaderboard",
     "stylegan": "course_lib.experiments.stylegan.record_stylegan",
     "stylegan_ablation": "course_lib.experiments.stylegan_ablation.record_stylegan_ablation",

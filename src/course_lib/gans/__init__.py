@@ -2,3 +2,4 @@
 
 from course_lib.gans.dcgan import GAN, Discriminator, GANConfig, Generator
 from course_lib.gans.points import PointGAN, PointGANConfig
+from course_lib.gans.r3gan import R3GAN, R3GANConfig

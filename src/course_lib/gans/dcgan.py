@@ -42,7 +42,7 @@ class GANConfig:
 
     def __post_init__(self) -> None:
         checks.whole("resolution", self.resolution)
-        core, doublings = _core(self.resolution)
+        core, doublings = core_of(self.resolution)
         if core < 4 or not doublings:
             raise ValueError(
                 "resolution: expected 4, 5, 6 or 7 doubled at least once, such as 28, 32 or 64, "
@@ -61,12 +61,12 @@ class GANConfig:
     @property
     def core(self) -> int:
         """Resolution of the smallest feature maps."""
-        return _core(self.resolution)[0]
+        return core_of(self.resolution)[0]
 
     @property
     def channels(self) -> tuple[int, ...]:
         """Channels of the feature maps, from half the resolution down to the smallest."""
-        return tuple(min(self.widest, self.width * 2**i) for i in range(_core(self.resolution)[1]))
+        return tuple(min(self.widest, self.width * 2**i) for i in range(core_of(self.resolution)[1]))
 
 
 class Generator(nn.Module):
@@ -182,10 +182,9 @@ class GAN(nn.Module):
         z = self.codes(n, generator)
         if y is not None and self.cfg.classes:
             y = checks.labels("y", y, n, self.cfg.classes).to(z.device)
-        parts = z.split(checks.whole("batch", batch))
-        labels = [None] * len(parts) if y is None else y.split(batch)
+        inputs = [part.split(checks.whole("batch", batch)) for part in ([z] if y is None else [z, y])]
         with evaluating(self.G):
-            return torch.cat([self.G(*part) for part in zip(parts, labels, strict=True)])
+            return torch.cat([self.G(*part) for part in zip(*inputs, strict=True)])
 
 
 class _Maps(nn.Unflatten):
@@ -210,7 +209,7 @@ class _Flatten(nn.Flatten):
         return super().forward(x)
 
 
-def _core(resolution: int) -> tuple[int, int]:
+def core_of(resolution: int) -> tuple[int, int]:
     """What is left of `resolution` when it is halved while it is above `CORE`, and how often it was halved."""
     halvings = 0
     while resolution > CORE and resolution % 2 == 0:

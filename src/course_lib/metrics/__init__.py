@@ -50,7 +50,7 @@ from course_lib.metrics.matching import (
     score_difference,
     sparse_matching_score,
 )
-from course_lib.metrics.modes import Modes, count_modes
+from course_lib.metrics.modes import ClassModes, Modes, count_classes, count_modes
 from course_lib.metrics.result import IdenticalSets, Result, mean, proportion, with_interval
 from course_lib.metrics.two_samples import (
     LogLikelihood,

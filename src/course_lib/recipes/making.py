@@ -15,12 +15,24 @@ from torch import nn
 from course_lib import data, zoo
 from course_lib.cards import tolerance
 from course_lib.data.files import write_atomically
-from course_lib.recipes import autoencoders, avatars, digits, gans, stylegan, vae, vq
+from course_lib.recipes import (
+    autoencoders,
+    avatars,
+    digits,
+    gans,
+    r3gan,
+    stylegan,
+    swaps,
+    tokenizers,
+    vae,
+    vq,
+)
 from course_lib.recipes.recipe import Recipe
 from course_lib.training import Runtime, Snapshots
 
 RECIPES: dict[str, Recipe] = {**digits.RECIPES, **avatars.RECIPES, **autoencoders.RECIPES}
 RECIPES |= {**vae.RECIPES, **vq.RECIPES, **gans.RECIPES, **stylegan.RECIPES}
+RECIPES |= {**r3gan.RECIPES, **tokenizers.RECIPES, **swaps.RECIPES}
 
 
 def make(
@@ -112,10 +124,10 @@ def export(name: str, path: Path) -> str:
 def _used(model: nn.Module) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """The part of a model that is used, and three of what it is called with."""
     kind = type(model).__name__
-    if kind in ("GAN", "VAE", "Autoencoder"):
+    if kind in ("GAN", "R3GAN", "VAE", "Autoencoder"):
         codes = torch.zeros(3, model.cfg.latent)
         labels = (torch.zeros(3, dtype=torch.int64),) if getattr(model.cfg, "classes", 0) else ()
-        return (model.G if kind == "GAN" else model.decoder), (codes, *labels)
+        return (model.decoder if hasattr(model, "decoder") else model.G), (codes, *labels)
     if kind in ("DigitCNN", "AvatarCNN"):
         return model, (torch.zeros(3, 1, 28, 28) if kind == "DigitCNN" else torch.zeros(3, 3, 64, 64),)
     raise ValueError(

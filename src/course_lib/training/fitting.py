@@ -29,6 +29,7 @@ def fit(
     clip: float | None = None,
     weight_decay: float = 0.0,
     quiet: bool = False,
+    watch: Callable[[int], None] | None = None,
 ) -> Facts:
     """Minimise ``loss(minibatch)`` over the parameters of `model` until `images` images were seen.
 
@@ -49,6 +50,8 @@ def fit(
         warm: share of the steps in which the learning rate rises.
         clip: largest norm of the gradient, or None to leave it.
         weight_decay: of AdamW.
+        watch: called after each step with the images seen; if it has ``state_dict`` and ``load_state_dict``, what it
+            remembers is kept and resumed with the rest.
 
     Raises TypeError or ValueError for a number out of range, minibatches of another size or range, or a model without
     anything to learn; TrainingDiverged if the loss or the gradient's norm is NaN or infinite; as `Guard` too.
@@ -76,6 +79,8 @@ def fit(
     plan |= {"warm": warm, "clip": clip, "weight_decay": weight_decay}
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "batches": batches}
     parts |= scaled.parts
+    if hasattr(watch, "state_dict"):
+        parts["watch"] = watch
     guard = Guard(rt, plan, steps * batch, parts)
     with guard, progress(steps * batch, what, quiet=quiet or rt.rank > 0) as bar:
         bar.initial = guard.images_seen  # so that the speed is that of this run alone
@@ -87,6 +92,8 @@ def fit(
             norm = scaled.step(optimizer, learners, clip)
             schedule.step()
             bar.update(batch)
+            if watch is not None:  # before the snapshot is written, so that what it saw is in it
+                watch(guard.images_seen + batch)
             guard.step(batch, {"loss": value, **norm})
             if step % 100 == 99:
                 bar.set_postfix(loss=f"{value.item():.4g}")

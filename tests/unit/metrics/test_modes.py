@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_lib.data import grid, grid_centres, ring, ring_centres
-from course_lib.metrics import count_modes
+from course_lib.metrics import count_classes, count_modes
 from tests.unit.proof import generator, rejects
 
 CENTRES = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
@@ -68,3 +68,63 @@ def test_bad_input_is_named(changes, said):
     generated, centres = arguments.pop("generated"), arguments.pop("centres")
     with pytest.raises((TypeError, ValueError), match=said):
         count_modes(generated, centres, **arguments)
+
+
+# ---- classes
+
+
+def test_classes_and_divergence_of_a_case_worked_out_by_hand():
+    labels = torch.tensor([0, 0, 0, 2])  # q = (3/4, 0, 1/4)
+    found = count_classes(labels, 3)
+    assert found.captured == 2
+    assert found.counts.tolist() == [3, 0, 1]
+    by_hand = 0.75 * math.log(0.75 * 3) + 0.25 * math.log(0.25 * 3)
+    assert float(found.divergence) == pytest.approx(by_hand, rel=1e-12)
+    shares = torch.tensor([0.5, 0.3, 0.2])
+    by_hand = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.2)
+    assert float(count_classes(labels, 3, shares=shares).divergence) == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_it_is_the_samples_divergence_from_the_data_and_not_the_other_way_round():
+    """One class of ten: log 10; the other way round it would be infinite."""
+
+    def check(divergence):
+        assert divergence(torch.full((50,), 7)) == pytest.approx(math.log(10))
+
+    def reverse(labels):
+        q = torch.bincount(labels, minlength=10) / len(labels)
+        return float((0.1 * (0.1 / q).log()).sum())
+
+    check(lambda labels: float(count_classes(labels, 10).divergence))
+    assert rejects(check, reverse)
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_bias_and_interval_are_those_of_repeated_draws(skewed):
+    """From the data itself about (classes - 1) / 2N is left; the interval is the spread of such numbers."""
+    p = torch.full((40,), 1 / 40)
+    q = (p * torch.linspace(0.5, 1.5, 40)) if skewed else p
+    draws = torch.multinomial(q.expand(400, -1), 1_000, replacement=True, generator=generator())
+    found = [count_classes(labels, 40).divergence for labels in draws]
+    values = torch.tensor([float(one) for one in found])
+    truth = float((q * (q / p).log()).sum())
+    assert float(values.mean()) - truth == pytest.approx(39 / 2_000, rel=0.1)
+    ci95 = torch.tensor([one.ci95 for one in found])
+    assert float(ci95.mean()) == pytest.approx(1.96 * float(values.std()), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"labels": torch.tensor([3])}, "labels from 0 to 2"),
+        ({"labels": torch.tensor([0.0])}, "labels"),
+        ({"classes": 1}, "classes"),
+        ({"shares": torch.tensor([0.5, 0.5, 0.0])}, "shares"),
+        ({"shares": torch.tensor([0.5, 0.5])}, "shares"),
+        ({"shares": torch.tensor([0.5, 0.5, 0.5])}, "sum"),
+    ],
+)
+def test_bad_classes_are_named(changes, said):
+    arguments = {"labels": torch.tensor([0, 1]), "classes": 3, **changes}
+    with pytest.raises((TypeError, ValueError), match=said):
+        count_classes(arguments.pop("labels"), arguments.pop("classes"), **arguments)
