@@ -36,7 +36,7 @@ def painting(manner: str, size: int = 256, seed: int = 0) -> torch.Tensor:
 
 
 def _colours(*names: str) -> Array:
-    """"rrggbb" … -> (len, 3), from 0 to 1."""
+    """ "rrggbb" … -> (len, 3), from 0 to 1."""
     return np.array([[int(name[i : i + 2], 16) for i in (0, 2, 4)] for name in names]) / 255
 
 
@@ -79,7 +79,9 @@ def _swirls(x: Array, y: Array, rng: np.random.Generator) -> Array:
 
     picture = np.empty((n, n, 3))
     picture[:] = night[1]
-    for pass_, (count, width, length) in enumerate([(2500, 0.009, 0.10), (3500, 0.0055, 0.07), (2500, 0.0035, 0.05)]):
+    for pass_, (count, width, length) in enumerate(
+        [(2500, 0.009, 0.10), (3500, 0.0055, 0.07), (2500, 0.0035, 0.05)]
+    ):
         points = rng.uniform(-0.02, 1.02, (count, 2))
         distance = np.sqrt(((points[:, None] - centres) ** 2).sum(2)) / radii
         nearest = distance.min(1)
@@ -93,7 +95,13 @@ def _swirls(x: Array, y: Array, rng: np.random.Generator) -> Array:
 
 
 def _strokes(
-    picture: Array, points: Array, colours: Array, flow: Callable[[Array], Array], width: float, length: Array, _: int
+    picture: Array,
+    points: Array,
+    colours: Array,
+    flow: Callable[[Array], Array],
+    width: float,
+    length: Array,
+    _: int,
 ) -> None:
     """Paint strokes along the flow, one over the other, in place: discs of the brush's size, close to each other."""
     n = len(picture)
@@ -133,12 +141,17 @@ def _mosaic(x: Array, y: Array, rng: np.random.Generator) -> Array:
     r = np.hypot(u - centre[0], v - centre[1])
     ray = (np.floor((np.arctan2(v - centre[1], u - centre[0]) / np.pi + 1) * 8) % 2).astype(bool)
     gold = _colours("c8641e", "e08a2c", "f0b840", "f7d774")
-    sky, sea = _colours("2a6f97", "468faf", "89c2d9", "61a5c2"), _colours("014f46", "0b7a6b", "1b9e8a", "67c5b0")
+    sky, sea = (
+        _colours("2a6f97", "468faf", "89c2d9", "61a5c2"),
+        _colours("014f46", "0b7a6b", "1b9e8a", "67c5b0"),
+    )
     clay = _colours("7f1d1d", "a63a2b", "c1543c", "d98a6a")
     pick = rng.integers(0, 4, len(stones))
     wave = 0.72 + 0.035 * np.sin(u * 22)
     colours = np.where((v > wave)[:, None], sea[pick], sky[pick])
-    colours = np.where(((v > wave) & (np.sin((v - wave) * 70) > 0.55))[:, None], _colours("e9f5f2")[0], colours)
+    colours = np.where(
+        ((v > wave) & (np.sin((v - wave) * 70) > 0.55))[:, None], _colours("e9f5f2")[0], colours
+    )
     above = (v <= wave)[:, None]
     colours = np.where(above & (r < 0.34)[:, None] & ray[:, None], clay[pick], colours)
     colours = np.where(above & (r < 0.2)[:, None], gold[pick], colours)
@@ -211,7 +224,9 @@ def _glass(x: Array, y: Array, rng: np.random.Generator) -> Array:
     for k, count in enumerate(petals):
         turn = (angle / (2 * np.pi) + (0.5 / count) * (k % 2)) % 1.0 * count
         here = ring == k
-        across = np.abs(turn - np.round(turn)) * 2 * np.pi * r / count if count > 1 else np.full((n, n), np.inf)
+        across = (
+            np.abs(turn - np.round(turn)) * 2 * np.pi * r / count if count > 1 else np.full((n, n), np.inf)
+        )
         along = np.minimum(np.abs(r - rings[k]), np.abs(r - rings[k + 1]))
         lead = np.where(here, np.minimum(across, along), lead)
         cell = np.where(here, 100 * (k + 1) + turn.astype(int) % count, cell)

@@ -1,8 +1,8 @@
 """The picture as something to optimise: pixels, or the amplitudes of its waves.
 
 Steps in pixels let single pixels run away, which a network's first layers hardly mind and an eye does: coloured noise.
-Steps in amplitudes, each scaled by one over its frequency as in photographs, move broad shapes first (Olah, Mordvintsev &
-Schubert 2017); and with the colour channels decorrelated, light before colour.
+Steps in amplitudes, each scaled by one over its frequency as in photographs, move broad shapes first, and light before
+colour if the channels are decorrelated (Olah, Mordvintsev & Schubert 2017).
 """
 
 from __future__ import annotations

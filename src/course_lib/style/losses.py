@@ -1,7 +1,7 @@
 """What neural style transfer minimises (Gatys, Ecker & Bethge 2016), with its normalisations said.
 
-Shapes: one image, feature maps (1, C, h, w) of a layer. Every loss is relative: 0 if equal, about 1 if nothing is alike,
-whatever the layer's size and scale, so that weights mean the same for every network.
+Shapes: one image, feature maps (1, C, h, w) of a layer. Every loss is relative: 0 if equal, about 1 if nothing is
+alike, whatever the layer's size and scale, so that weights mean the same for every network.
 """
 
 from __future__ import annotations
