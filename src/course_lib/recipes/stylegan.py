@@ -16,7 +16,17 @@ from course_lib.gans.stylegan import Growing, PathLength, StyleGAN, StyleGANConf
 from course_lib.recipes.recipe import Recipe
 from course_lib.training import EMA, Runtime, duel
 
-FADE = 0.3  # share of a stage in which its layers are faded in
+FADE = 0.2  # share of a stage in which its layers are faded in
+FULL = 64  # resolution for which γ is given
+
+
+def r1(D: losses.Logits, real: Tensor, fake: Tensor, generator: torch.Generator) -> Tensor:
+    """R1 with a weight in proportion to the resolution, as short trials at 16 x 16 and 32 x 32 preferred: (N,).
+
+    A pixel of a small image stands for several of a large one, so that a logit's slope there is several times as large.
+    """
+    resolution = real[0, 0].numel() ** 0.5  # of a pyramid about the largest one
+    return losses.r1(D, real, fake, generator) * (resolution / FULL)
 
 
 def train_stylegan(
@@ -24,10 +34,10 @@ def train_stylegan(
     quiet: bool = False,
     *,
     stages: Sequence[tuple[int, int]],
-    gamma: float = 5.0,
+    gamma: float = 20.0,
     lr: float = 1.2e-2,
     every: int = 8,
-    decay: float = 0.3,
+    decay: float = 0.4,
     path: float = 0.0,
     faces: int = 20_000,
     half_life: float | None = 10_000,
@@ -50,7 +60,7 @@ def train_stylegan(
         gan,
         Growing(stream, gan, stages, fade=FADE),
         loss=losses.nonsaturating,
-        penalties=[(losses.r1, gamma / 2)],
+        penalties=[(r1, gamma / 2)],
         every=every,
         smooth=PathLength(path) if path else None,
         images=images,
@@ -100,7 +110,7 @@ def attribute_variation(
 
 
 # Most images small: at 64 x 64 one costs eight times as much as at 8 x 8.
-_STAGES = ((8, 30_000), (16, 100_000), (32, 120_000), (64, 150_000))
+_STAGES = ((8, 30_000), (16, 100_000), (32, 200_000), (64, 300_000))
 _FIRST = {"style": "adain", "outputs": "last", "residual": False}
 RECIPES = {
     "stylegan_avatars": Recipe(train_stylegan, score_stylegan, {"stages": _STAGES, **_FIRST}),
