@@ -41,13 +41,7 @@ class GANConfig:
     normalise: bool = True  # batch normalisation in the discriminator; False for a critic
 
     def __post_init__(self) -> None:
-        checks.whole("resolution", self.resolution)
-        core, doublings = core_of(self.resolution)
-        if core < 4 or not doublings:
-            raise ValueError(
-                "resolution: expected 4, 5, 6 or 7 doubled at least once, such as 28, 32 or 64, "
-                f"got {self.resolution}"
-            )
+        core_of(self.resolution)
         for name in ("colours", "latent", "width", "widest"):
             checks.whole(name, getattr(self, name))
         for name in ("classes", "refine"):
@@ -210,11 +204,18 @@ class _Flatten(nn.Flatten):
 
 
 def core_of(resolution: int) -> tuple[int, int]:
-    """What is left of `resolution` when it is halved while it is above `CORE`, and how often it was halved."""
-    halvings = 0
-    while resolution > CORE and resolution % 2 == 0:
-        resolution, halvings = resolution // 2, halvings + 1
-    return (resolution, halvings) if resolution <= CORE else (0, 0)
+    """What is left of `resolution` when it is halved while it is above `CORE`, and how often it was halved.
+
+    Raises:
+        TypeError, ValueError: no integer that is 4, 5, 6 or 7 doubled at least once.
+    """
+    core, halvings = checks.whole("resolution", resolution), 0
+    while core > CORE and core % 2 == 0:
+        core, halvings = core // 2, halvings + 1
+    if not 4 <= core <= CORE or not halvings:
+        wanted = "4, 5, 6 or 7 doubled at least once, such as 28, 32 or 64"
+        raise ValueError(f"resolution: expected {wanted}, got {resolution}")
+    return core, halvings
 
 
 def _has_labels(y: Tensor | None, n: int, classes: int) -> bool:

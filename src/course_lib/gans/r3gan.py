@@ -38,13 +38,7 @@ class R3GANConfig:
     group: int = 16  # channels that a 3 x 3 convolution sees together; 0: all
 
     def __post_init__(self) -> None:
-        checks.whole("resolution", self.resolution)
-        core, doublings = core_of(self.resolution)
-        if core < 4 or not doublings:
-            raise ValueError(
-                "resolution: expected 4, 5, 6 or 7 doubled at least once, such as 28, 32 or 64, "
-                f"got {self.resolution}"
-            )
+        core_of(self.resolution)
         for name in ("colours", "latent", "width", "widest", "blocks", "expansion"):
             checks.whole(name, getattr(self, name))
         checks.whole("group", self.group, at_least=0)
