@@ -66,7 +66,9 @@ def test_every_checkpoint_and_record_has_its_recipe_and_a_small_file():
     assert shipped | NOT_TRAINED_YET == set(RECIPES)
     recorded = {path.stem for path in (folder / "records").glob("*.json")}
     assert recorded | NOT_RECORDED_YET == set(EXPERIMENTS)
-    assert not shipped & NOT_TRAINED_YET and not recorded & NOT_RECORDED_YET  # so that both lists come to an end
+    assert (
+        not shipped & NOT_TRAINED_YET and not recorded & NOT_RECORDED_YET
+    )  # so that both lists come to an end
     for path in (folder / "checkpoints").iterdir():
         assert path.stat().st_size <= 2.5e6
     for name in shipped:
