@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
-from scipy.spatial import cKDTree
 
 from course_lib.checks import choice, seed_number, whole
 from course_lib.data.images import from_uint8
@@ -42,6 +40,8 @@ def _colours(*names: str) -> Array:
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator, scale: float) -> Array:
     """Smooth noise of mean 0 and deviation 1, whose spots are about `scale` of the picture wide."""
+    from scipy.ndimage import gaussian_filter  # where it is used, as loading it takes a while
+
     # drawn coarsely and enlarged, so that its cost does not depend on the picture's size
     cells = max(4, round(2 / scale))
     coarse = gaussian_filter(rng.standard_normal((cells, cells)), 1.0, mode="wrap")
@@ -53,6 +53,14 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator, scale: float) -> Ar
         (1 - v) * coarse[i + 1, j] + v * coarse[i + 1, j + 1]
     )
     return mixed / coarse.std()
+
+
+def _nearest(points: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    """Distances (H, W, 2) from each pixel to the nearest two of `points` (N, 2), and which these are."""
+    from scipy.spatial import cKDTree
+
+    distances, which = cKDTree(points).query(np.stack([x, y], -1).reshape(-1, 2), k=2)
+    return distances.reshape(*x.shape, 2), which.reshape(*x.shape, 2)
 
 
 def _eased(t: Array) -> Array:
@@ -79,9 +87,7 @@ def _swirls(x: Array, y: Array, rng: np.random.Generator) -> Array:
 
     picture = np.empty((n, n, 3))
     picture[:] = night[1]
-    for pass_, (count, width, length) in enumerate(
-        [(2500, 0.009, 0.10), (3500, 0.0055, 0.07), (2500, 0.0035, 0.05)]
-    ):
+    for count, width, length in ((2500, 0.009, 0.10), (3500, 0.0055, 0.07), (2500, 0.0035, 0.05)):
         points = rng.uniform(-0.02, 1.02, (count, 2))
         distance = np.sqrt(((points[:, None] - centres) ** 2).sum(2)) / radii
         nearest = distance.min(1)
@@ -90,7 +96,7 @@ def _swirls(x: Array, y: Array, rng: np.random.Generator) -> Array:
         shade = np.clip((1 - nearest / 3.5) * 5 + rng.normal(0, 1.1, count), 0, 5).astype(int)
         colours = np.where(bright[:, None], stars[rng.integers(0, 4, count)], night[shade])
         colours = np.clip(colours + rng.normal(0, 0.03, (count, 3)), 0, 1)
-        _strokes(picture, points, colours, flow, width, length * rng.uniform(0.6, 1.2, count), pass_)
+        _strokes(picture, points, colours, flow, width, length * rng.uniform(0.6, 1.2, count))
     return picture
 
 
@@ -101,7 +107,6 @@ def _strokes(
     flow: Callable[[Array], Array],
     width: float,
     length: Array,
-    _: int,
 ) -> None:
     """Paint strokes along the flow, one over the other, in place: discs of the brush's size, close to each other."""
     n = len(picture)
@@ -135,8 +140,8 @@ def _mosaic(x: Array, y: Array, rng: np.random.Generator) -> Array:
         stones.append(ring + rng.normal(0, gap * 0.08, ring.shape))
     stones = np.concatenate(stones)
     stones = stones[((stones > -0.1) & (stones < 1.1)).all(1)]
-    distances, which = cKDTree(stones).query(np.stack([x, y], -1).reshape(-1, 2), k=2)
-    rim = (distances[:, 1] - distances[:, 0]).reshape(n, n)
+    distances, which = _nearest(stones, x, y)
+    rim = distances[..., 1] - distances[..., 0]
     u, v = stones.T
     r = np.hypot(u - centre[0], v - centre[1])
     ray = (np.floor((np.arctan2(v - centre[1], u - centre[0]) / np.pi + 1) * 8) % 2).astype(bool)
@@ -157,7 +162,7 @@ def _mosaic(x: Array, y: Array, rng: np.random.Generator) -> Array:
     colours = np.where(above & (r < 0.2)[:, None], gold[pick], colours)
     colours = np.clip(colours + rng.normal(0, 0.035, colours.shape), 0, 1)
     relief = np.clip(rim / 0.014, 0, 1)[..., None]  # stones are a little darker towards their rims
-    picture = colours[which[:, 0]].reshape(n, n, 3) * (0.86 + 0.14 * relief)
+    picture = colours[which[..., 0]] * (0.86 + 0.14 * relief)
     grout = _colours("e6dfd0")[0] * (0.94 + 0.03 * _noise((n, n), rng, 0.01)[..., None])
     return np.where((rim < 0.0042)[..., None], grout, picture)
 
@@ -165,10 +170,10 @@ def _mosaic(x: Array, y: Array, rng: np.random.Generator) -> Array:
 def _woodcut(x: Array, y: Array, rng: np.random.Generator) -> Array:
     """Hills, a sun and their shades as lines of a knife, black on paper."""
     n = len(x)
-    tone, angle = np.full((n, n), 0.8), np.zeros((n, n))  # 1 is light; the direction in which lines run
+    ridge = np.zeros((n, n), bool)
     sun = np.hypot(x - 0.68, y - 0.25)
-    tone = np.where(sun < 0.42, 0.62 + 0.38 * (1 - sun / 0.42), 0.55)
-    phase = np.where(sun < 0.42, np.arctan2(y - 0.25, x - 0.68) * 44 / (2 * np.pi), 0.0) * 0 + sun * 46
+    tone = np.where(sun < 0.42, 0.62 + 0.38 * (1 - sun / 0.42), 0.55)  # 1 is light
+    phase = sun * 46  # rings around the sun
     tone = np.where(sun < 0.105, 1.0, tone)
     levels = [(0.50, 0.06, 5.0, 0.55), (0.64, 0.08, 4.0, 0.42), (0.80, 0.07, 6.0, 0.3)]
     for k, (base, height, waves, light) in enumerate(levels):
@@ -180,13 +185,13 @@ def _woodcut(x: Array, y: Array, rng: np.random.Generator) -> Array:
         tone = np.where(below, shade, tone)
         bent = (y - crest) * (30 + 6 * k) + (x * (9 if k % 2 else -9)) + 0.8 * np.sin(8 * x + k)
         phase = np.where(below, bent, phase)
-        angle = np.where(np.abs(y - crest) < 0.004, 1.0, angle)
+        ridge |= np.abs(y - crest) < 0.004
     phase = phase + 0.06 * _noise((n, n), rng, 0.02) + 0.12 * _noise((n, n), rng, 0.08)
     line = np.abs((phase % 1.0) - 0.5) * 2  # 0 in the middle of a line, 1 between two
     ink = line < (1 - tone) * 1.15 + 0.05 * _noise((n, n), rng, 0.008)
     cross = np.abs(((phase * 0.35 + x * 34 + y * 12) % 1.0) - 0.5) * 2
     ink |= (tone < 0.33) & (cross < 0.36)
-    ink |= (angle > 0) | (np.abs(sun - 0.105) < 0.004)
+    ink |= ridge | (np.abs(sun - 0.105) < 0.004)
     ink &= sun >= 0.102
     paper = _colours("efe4cb")[0] * (1 + 0.012 * _noise((n, n), rng, 0.006)[..., None])
     black = _colours("1c1713")[0] * (1 + 0.15 * np.abs(_noise((n, n), rng, 0.01))[..., None])
@@ -208,7 +213,7 @@ def _watercolour(x: Array, y: Array, rng: np.random.Generator) -> Array:
         pools = 0.75 + 0.3 * _noise((n, n), rng, 0.07) + 0.1 * grain
         density = np.clip(inside * (0.38 * np.clip(pools, 0.1, 1.6) + 0.42 * rim), 0, 1)[..., None]
         picture = picture * (1 - density * (1 - pigments[k % len(pigments)]))  # a glaze takes light away
-    splashes = cKDTree(rng.uniform(0, 1, (90, 2))).query(np.stack([x, y], -1).reshape(-1, 2))[0].reshape(n, n)
+    splashes = _nearest(rng.uniform(0, 1, (90, 2)), x, y)[0][..., 0]
     drops = 1 / (1 + np.exp((splashes - 0.006) * 2500))
     return picture * (1 - 0.55 * drops[..., None] * (1 - pigments[0]))
 
@@ -231,11 +236,11 @@ def _glass(x: Array, y: Array, rng: np.random.Generator) -> Array:
         lead = np.where(here, np.minimum(across, along), lead)
         cell = np.where(here, 100 * (k + 1) + turn.astype(int) % count, cell)
     seeds = rng.uniform(0, 1, (110, 2))
-    distances, which = cKDTree(seeds).query(np.stack([x, y], -1).reshape(-1, 2), k=2)
+    distances, which = _nearest(seeds, x, y)
     outside = ring == 4
-    border = ((distances[:, 1] - distances[:, 0]) / 2).reshape(n, n)
+    border = (distances[..., 1] - distances[..., 0]) / 2
     lead = np.where(outside, np.minimum(border, np.abs(r - rings[4])), lead)
-    cell = np.where(outside, 1000 + which[:, 0].reshape(n, n), cell)
+    cell = np.where(outside, 1000 + which[..., 0], cell)
     warm = _colours("c1121f", "e85d04", "faa307", "ffd60a", "9d0208")
     cold = _colours("023e8a", "0077b6", "00a896", "2d6a4f", "5a189a", "48cae4")
     names, panes = np.unique(cell, return_inverse=True)
