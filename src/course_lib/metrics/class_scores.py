@@ -137,7 +137,7 @@ def _probabilities(name: str, value: Tensor, extractor: str) -> Tensor:
 
 @course_defaults()
 def total_variation(real: Tensor, generated: Tensor, *, classes: int, extractor: str) -> Result:
-    """½ Σ_c |q_c - p_c| of the shares of each class among labels `real` (M,) and `generated` (N,): from 0 to 1.
+    """½ Σ ``|q - p|`` over the shares p, q of each class among labels `real` (M,) and `generated` (N,): from 0 to 1.
 
     Two samples of the same source have about √(C / (πN)) for even shares, not 0. The interval is that of the delta
     method with the signs of the differences as they are found.
