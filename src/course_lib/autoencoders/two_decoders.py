@@ -74,7 +74,8 @@ def warp(x: Tensor, generator: torch.Generator, *, strength: float = 2.0) -> Ten
     """Each image of x (N, C, H, W) bent at random, by some `strength` pixels: the encoder's input, not its target.
 
     5 x 5 points move by N(0, 1) times `strength` each way, and what lies between moves with them, bilinearly. What an
-    encoder gets is never quite what its decoder has to draw, so it learns what the picture shows and not where the pixels are.
+    encoder gets is never quite what its decoder has to draw, so it learns what the picture shows and not where the
+    pixels are.
     TypeError or ValueError: no images, no generator, or a negative strength.
     """
     checks.tensor("x", x, "(N, C, H, W)")
