@@ -223,6 +223,14 @@ def test_path_lengths_against_finite_differences(style):
     torch.testing.assert_close(found.detach(), slopes.square().sum(2).mean(1).sqrt(), atol=1e-7, rtol=1e-5)
 
 
+def test_path_lengths_of_a_frozen_generator_are_the_same():
+    gan = make()
+    drawn = gan.draws(3, generator(0), mixing=False)
+    free = PathLength().lengths(gan.G, drawn, generator(1)).detach()
+    frozen = PathLength().lengths(gan.requires_grad_(False).G, drawn, generator(1))
+    torch.testing.assert_close(frozen.detach(), free)
+
+
 def test_the_gradient_of_the_path_penalty_against_finite_differences():
     gan = make().double()
     drawn, penalty = gan.draws(2, generator(0), mixing=False), PathLength()

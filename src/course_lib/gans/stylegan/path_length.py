@@ -38,6 +38,7 @@ class PathLength:
         k = G.cfg.latent
         with torch.enable_grad(), torch.autocast(drawn.device.type, enabled=False), TwiceDifferentiable():
             w = G.styles(drawn[:, :k])[:, None].expand(-1, G.depth, -1)  # a style for each layer
+            w = w if w.requires_grad else w.requires_grad_()  # of a generator whose weights are frozen
             x = float32(G.images(w, G.noise_maps(drawn[:, k : G.drawn])))
             y = rows(torch.randn, *x.shape, generator=generator).to(x) / x[0, 0].numel() ** 0.5
             (slope,) = torch.autograd.grad((x * y).sum(), w, create_graph=True)  # (N, L, k)
