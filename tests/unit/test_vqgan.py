@@ -299,3 +299,15 @@ def test_perfect_reconstructions_score_perfectly():
     scores = {key: score["value"] for key, score in tokenizers.score_avatar_tokens(Same(), 400).items()}
     assert scores["expression kept"] < 0.2
     assert scores["distance of features"] > 1
+
+
+def test_the_perceptual_loss_is_the_distance_in_single_precision():
+    distance = features.perceptual()
+    x, y = (torch.rand(3, 3, 48, 48, generator=generator(seed)) * 2 - 1 for seed in (0, 1))
+    y.requires_grad_()
+    loss = distance.loss(x, y)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss.double(), distance(x, y), rtol=1e-4, atol=1e-6)
+    (a,) = torch.autograd.grad(loss.sum(), y)
+    (b,) = torch.autograd.grad(distance(x, y).sum(), y)
+    assert float((a - b).norm() / b.norm()) < 1e-3

@@ -37,11 +37,18 @@ class PerceptualDistance:
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Distances of image pairs (N, 3, H, W) in [-1, 1]: (N,) float64, with gradients; raises as `metrics.mse`."""
         x, y = image_pair(x, y, "(N, 3, H, W)", smallest=self.layers.smallest)
+        return self._distances(x, y, exactly=True)
+
+    def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """The same, unchecked, in single precision where the network is: (N,), to be minimised over y."""
+        return self._distances(x, y, exactly=False)
+
+    def _distances(self, x: Tensor, y: Tensor, *, exactly: bool) -> Tensor:
         batch = at_once(self.layers.device, x.shape[2] * x.shape[3])
         scores = []
         for a, b in zip(x.split(batch), y.split(batch), strict=True):
             maps_a, maps_b = self.layers(a, *self.names), self.layers(b, *self.names)
-            scores.append(perceptual_distance(maps_a, maps_b, self.weights))
+            scores.append(perceptual_distance(maps_a, maps_b, self.weights, exactly=exactly))
         return torch.cat(scores)
 
 

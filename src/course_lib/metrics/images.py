@@ -147,12 +147,17 @@ def uniform_window(size: int = 7) -> Tensor:
 
 @course_defaults()
 def perceptual_distance(
-    a: Mapping[str, Tensor], b: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
+    a: Mapping[str, Tensor],
+    b: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor] | None = None,
+    *,
+    exactly: bool = True,
 ) -> Tensor:
     """Σ over layers of the mean over positions of Σ_c w_c (â_c - b̂_c)², where â = a / ‖a‖ over the channels: (N,).
 
     Zhang et al. 2018, Eq. (1), their w squared being `weights` (C,) of each layer, ones if None. `a` and `b` are both
-    sets' feature maps (N, C, h, w) by layer.
+    sets' feature maps (N, C, h, w) by layer. `exactly` computes in double precision, on the CPU; else in the maps' own,
+    where they are, which is enough for a loss.
     """
     if not a or set(a) != set(b) or (weights is not None and set(a) != set(weights)):
         got = [sorted(layers) for layers in (a, b, *(() if weights is None else (weights,)))]
@@ -165,7 +170,8 @@ def perceptual_distance(
             got = f"{tuple(a[layer].shape)} and {tuple(b[layer].shape)}"
             raise ValueError(f"a and b: expected maps of one shape for layer {layer!r}, got {got}")
         # normalize() has gradient 0 at a vector of zeros, where that of sqrt(sum of squares) is NaN.
-        unit_a, unit_b = (F.normalize(float64(maps[layer]), dim=1, eps=1e-10) for maps in (a, b))
+        pair = (float64(maps[layer]) if exactly else maps[layer] for maps in (a, b))
+        unit_a, unit_b = (F.normalize(x, dim=1, eps=1e-10) for x in pair)
         difference = (unit_a - unit_b).square()  # (N, C, h, w)
         if weights is not None:
             w = checks.tensor(f"weights[{layer!r}]", weights[layer], f"({difference.shape[1]},)")

@@ -126,7 +126,7 @@ def train_vqgan_avatars(
 
     def loss(minibatch: Tensor) -> Tensor:
         terms = model.terms(minibatch)
-        distance = seen(minibatch, float32(terms.images)).mean().to(terms.reconstruction)
+        distance = seen.loss(minibatch, float32(terms.images)).mean()
         reconstruction = terms.reconstruction / x[0].numel() + perceptual * distance
         told = rival.term(minibatch, terms.images, reconstruction, model.decoder[-1].weight)
         codes = (terms.codebook + COMMITMENT * terms.commitment) / x[0].numel()
