@@ -27,8 +27,25 @@ LEAK = 0.2  # slope of the discriminator's leaky ReLUs for negative numbers (Rad
 CORE = 7  # resolutions are halved until at most this is left
 
 
+class Halved:
+    """What configs have in common whose networks halve images down to a small core."""
+
+    resolution: int
+    colours: int
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, R, R)."""
+        return self.colours, self.resolution, self.resolution
+
+    @property
+    def core(self) -> int:
+        """Resolution of the smallest feature maps."""
+        return core_of(self.resolution)[0]
+
+
 @dataclass(frozen=True)
-class GANConfig:
+class GANConfig(Halved):
     """Architecture of `GAN`: its generator and its discriminator."""
 
     resolution: int = 28  # rows and columns of an image: 4 to 7, doubled at least once
@@ -46,16 +63,6 @@ class GANConfig:
             checks.whole(name, getattr(self, name))
         for name in ("classes", "refine"):
             checks.whole(name, getattr(self, name), at_least=0)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, R, R)."""
-        return self.colours, self.resolution, self.resolution
-
-    @property
-    def core(self) -> int:
-        """Resolution of the smallest feature maps."""
-        return core_of(self.resolution)[0]
 
     @property
     def channels(self) -> tuple[int, ...]:

@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import checks
-from course_lib.gans.dcgan import GAN, LEAK, core_of
+from course_lib.gans.dcgan import GAN, LEAK, Halved, core_of
 
 
 @dataclass(frozen=True)
-class R3GANConfig:
+class R3GANConfig(Halved):
     """Architecture of `R3GAN`: its generator and its discriminator."""
 
     resolution: int = 28  # rows and columns of an image: 4 to 7, doubled at least once
@@ -47,16 +47,6 @@ class R3GANConfig:
             if self.group and (self.expansion * width) % self.group:
                 inside = f"{self.expansion} * {width} channels of a block"
                 raise ValueError(f"group: expected a divisor of the {inside}, or 0, got {self.group}")
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, R, R)."""
-        return self.colours, self.resolution, self.resolution
-
-    @property
-    def core(self) -> int:
-        """Resolution of the smallest feature maps."""
-        return core_of(self.resolution)[0]
 
     @property
     def channels(self) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ def gram(maps: Tensor) -> Tensor:
 
 def content_loss(maps: Maps, target: Maps) -> Tensor:
     """‖F - F_c‖² / ‖F_c‖², averaged over the layers of `target`: (). The squared distance of Eq. (1), relative."""
-    return _mean(_relative(maps[name], wanted) for name, wanted in target.items())
+    return torch.stack([_relative(maps[name], wanted) for name, wanted in target.items()]).mean()
 
 
 def style_loss(maps: Maps, target: Maps, weights: Mapping[str, float] | None = None) -> Tensor:
@@ -50,7 +50,3 @@ def total_variation(x: Tensor) -> Tensor:
 
 def _relative(value: Tensor, wanted: Tensor) -> Tensor:
     return (value - wanted).square().sum() / wanted.square().sum().clamp(min=1e-12)
-
-
-def _mean(parts: object) -> Tensor:
-    return torch.stack(list(parts)).mean()  # type: ignore[call-overload]
