@@ -32,6 +32,7 @@ SEARCHES = {
     "book/08_gan_theory.html": "extragradient",
     "book/09_dcgan.html": "slerp",
     "book/10_wasserstein_gans.html": "Kantorovich",
+    "book/11_stylegan.html": "demodulation",
     "book/13_scores_for_generators.html": "inception",
     "book/14_the_matching_score.html": "Hungarian",
     "book/15_games_between_models.html": "tournament",
