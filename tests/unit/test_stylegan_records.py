@@ -65,7 +65,8 @@ def test_mixing_counts_what_follows_the_layers_that_decide_it():
     found = stylegan.mixing(gan, Judge(), pairs=200)
     for key in Judge.names:
         assert found["layers"]["4"][key] == found["layers"]["8"][key] == 0
-        assert found["layers"]["16"][key] == 1
+        assert found["layers"]["16"][key] == found["layers"]["fine"][key] == 1
+        assert found["layers"]["coarse"][key] == 0  # of 4 x 4
     assert 0 < found["pairs"]["mean"] <= 200
 
 

@@ -75,10 +75,10 @@ def truncation(gan: StyleGAN, natural: features.ImageNetFeatures, real: Tensor) 
 
 
 def mixing(gan: StyleGAN, judge: features.AvatarAttributes, pairs: int = PAIRS) -> dict[str, Any]:
-    """Which layers decide what: resolution -> attribute -> share of pairs in which it follows.
+    """Which layers decide what: resolution, or all coarse or fine ones -> attribute -> share of pairs that follow.
 
-    Of two faces a and b, whose attribute differs, a takes the styles of one resolution's layers from b. Counted are the
-    pairs in which it then has b's attribute. ``"all"`` replaces all layers, the most that can be had.
+    Of two faces a and b, whose attribute differs, a takes the styles of these layers from b. Counted are the pairs in
+    which it then has b's attribute. Coarse is what is smaller than half of the picture.
     """
     generator = torch.Generator().manual_seed(0)
     w, v = (gan.G.styles(gan.codes(pairs, generator)).detach() for _ in range(2))
@@ -92,11 +92,14 @@ def mixing(gan: StyleGAN, judge: features.AvatarAttributes, pairs: int = PAIRS) 
     own, other = classes(mixed(w, v, depth, depth)), classes(mixed(v, w, depth, depth))
     differ = {key: own[key] != other[key] for key in own}
     rows: dict[str, dict[str, float]] = {}
-    for r in gan.cfg.resolutions:
-        taken = torch.tensor([size == r for size in layers], device=w.device)
+    groups = {str(r): (r,) for r in gan.cfg.resolutions}
+    coarse = tuple(r for r in gan.cfg.resolutions if 4 * r <= gan.cfg.resolution)
+    groups |= {"coarse": coarse, "fine": tuple(r for r in gan.cfg.resolutions if r not in coarse)}
+    for group, sizes in groups.items():
+        taken = torch.tensor([size in sizes for size in layers], device=w.device)
         both = torch.where(taken[None, :, None], v[:, None], w[:, None])  # (pairs, L, k)
         found = classes(both)
-        rows[str(r)] = {k: float((found[k] == other[k])[differ[k]].double().mean()) for k in own}
+        rows[group] = {k: float((found[k] == other[k])[differ[k]].double().mean()) for k in own}
     return {"layers": rows, "pairs": {key: int(value.sum()) for key, value in differ.items()}}
 
 

@@ -78,6 +78,8 @@ ENTRIES: dict[str, Entry] = {
     "wgan_gp_discs": Entry("discs", "WGAN-GP", ("wgan_gp_discs",), _own),
     "beta_vae_discs": Entry("moving discs", "β-VAE, β = 4", ("beta_vae_discs",), _own),
     "dcgan_avatars": Entry("avatars", "DCGAN", ("dcgan_avatars",), _own),
+    "stylegan_avatars": Entry("avatars", "StyleGAN", ("stylegan_avatars",), _own),
+    "stylegan2_avatars": Entry("avatars", "StyleGAN2", ("stylegan2_avatars",), _own),
 }
 NO_GENERATOR: dict[str, str] = {
     "digit_classifier": "a classifier; the judge of the digits",
