@@ -58,6 +58,7 @@ class Separability(NamedTuple):
     accuracy: Result  # of the plane
     guessing: float  # share of the commoner label, which needs no plane
     entropy: float  # H(label | side of the plane), in nats: 0 if they are separated
+    hits: Tensor  # (n,) bool: which of the held-out codes lie on the right side
 
 
 @course_defaults()
@@ -82,10 +83,10 @@ def linear_separability(codes: Tensor, labels: Tensor, *, held_out: float = 0.25
     plane = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(x[:n], y[:n])
     side = torch.from_numpy(plane.predict(x[n:]))
     label = torch.from_numpy(y[n:])
-    right, share = float((side == label).double().mean()), float(label.double().mean())
+    hits, share = side == label, float(label.double().mean())
     conditional = _information(label.long(), label.long()) - _information(label.long(), side.long())
-    accuracy = proportion("accuracy of a plane", right, len(label))
-    return Separability(accuracy, max(share, 1 - share), float(conditional))
+    accuracy = proportion("accuracy of a plane", float(hits.double().mean()), len(label))
+    return Separability(accuracy, max(share, 1 - share), float(conditional), hits)
 
 
 def _from_zero(factors: Tensor, n: int | str = "N") -> Tensor:

@@ -1,5 +1,6 @@
 """What is recorded of the StyleGANs: which layers decide what, how separable attributes are, and the ablation."""
 
+import math
 from typing import ClassVar
 
 import pytest
@@ -21,6 +22,8 @@ def test_a_plane_separates_what_one_separates_and_nothing_else():
     assert flat.accuracy.value > 0.97
     assert flat.entropy < 0.15
     assert flat.guessing == pytest.approx(0.618, abs=0.04)  # Φ(0.3)
+    assert float(flat.hits.double().mean()) == flat.accuracy.value
+    assert len(flat.hits) == 1_000
     ring = linear_separability(x, x[:, :2].norm(dim=1) > 1.18)  # half of the codes
     assert abs(ring.accuracy.value - 0.5) < 0.08
     assert ring.entropy == pytest.approx(0.69, abs=0.03)
@@ -68,6 +71,24 @@ def test_mixing_counts_what_follows_the_layers_that_decide_it():
         assert found["layers"]["16"][key] == found["layers"]["fine"][key] == 1
         assert found["layers"]["coarse"][key] == 0  # of 4 x 4
     assert 0 < found["pairs"]["mean"] <= 200
+
+
+def test_separability_is_of_equally_many_faces_of_both_sides(monkeypatch):
+    """A style that decides by its sign alone is separable in W, and in Z only if the mapping network is straight."""
+    torch.manual_seed(0)
+    gan = StyleGAN(StyleGANConfig(resolution=8, width=4, widest=4, latent=4, outputs="last", noise=False))
+    monkeypatch.setattr(stylegan, "HALVES", {"mean": ("none",)})
+    gan.G.images = lambda w: (w[:, :1] - 0.5)[..., None, None].expand(-1, 3, 8, 8)
+    found = stylegan.separability(gan, Judge(), codes=4_000)["mean"]
+    w = gan.G.styles(gan.codes(4_000, generator(1)))[:, 0]
+    above = int((w > 0.5).sum())
+    assert found["codes"] == 2 * min(above, 4_000 - above)
+    assert found["W"]["accuracy"][0] > 0.97
+    assert 0.5 < found["Z"]["accuracy"][0] < found["W"]["accuracy"][0]
+    assert found["W"]["entropy"] < found["Z"]["entropy"] < math.log(2)
+    gain, half = found["gain"]
+    assert gain == pytest.approx(found["W"]["accuracy"][0] - found["Z"]["accuracy"][0])
+    assert 0 <= half < 0.05
 
 
 def test_the_names_of_the_experiments_lead_to_them():

@@ -16,9 +16,13 @@ from course_lib.recipes.stylegan import attribute_variation
 from course_lib.training import Runtime
 
 NAMES = ("dcgan_avatars", "stylegan_avatars", "stylegan2_avatars")
-N, NEAR, PAIRS, CODES = 10_000, 2_000, 1_000, 12_000
+N, NEAR, PAIRS, CODES = 10_000, 2_000, 1_000, 20_000
 PSIS = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
-PRESENT = ("glasses", "facial_hair", "mask")  # attributes that a face may lack
+HALVES = {  # attribute -> the classes of one side; all others are on the other
+    "glasses": ("none",),
+    "facial_hair": ("none",),
+    "skin_color": ("#ffdbb4", "#edb98a", "#d08b5b"),  # light ones
+}
 
 
 def record_stylegan(rt: Runtime, quiet: bool = False, *, names: Any = NAMES, n: int = N) -> Facts:
@@ -106,16 +110,33 @@ def mixing(gan: StyleGAN, judge: features.AvatarAttributes, pairs: int = PAIRS) 
 def separability(
     gan: StyleGAN, judge: features.AvatarAttributes, codes: int = CODES
 ) -> dict[str, dict[str, Any]]:
-    """Attribute -> space, Z or W -> accuracy of a plane with its interval, that of guessing, and the entropy left."""
+    """Attribute -> space, Z or W -> accuracy of a plane with its interval, and the entropy left; and their difference.
+
+    Of as many faces of one side of `HALVES` as of the other, so that guessing is right half of the time. Half of them
+    are held out; both spaces are asked about the same.
+    """
     z = gan.codes(codes, torch.Generator().manual_seed(1))
     w = gan.G.styles(z).detach()
     predicted = judge.logits(batched(gan.G.images, w.cpu()).clamp(-1, 1))
     found: dict[str, dict[str, Any]] = {}
-    for key in PRESENT:
-        label = (predicted[key].argmax(1) != list(judge.names[key]).index("none")).cpu()
-        found[key] = {}
-        for space, points in (("Z", z), ("W", w)):
-            result = linear_separability(points, label)
-            accuracy = [result.accuracy.value, result.accuracy.ci95]
-            found[key][space] = {"accuracy": accuracy, "guessing": result.guessing, "entropy": result.entropy}
+    for key, side in HALVES.items():
+        of_side = torch.tensor([list(judge.names[key]).index(name) for name in side])
+        label = ~torch.isin(predicted[key].argmax(1).cpu(), of_side)
+        fewer = min(int(label.sum()), int((~label).sum()))
+        sides = [part.nonzero()[:fewer, 0] for part in (label, ~label)]
+        kept = torch.stack(sides, 1).flatten()  # in turn, so that both halves have as many of either
+        results = {
+            space: linear_separability(points[kept], label[kept], held_out=0.5)
+            for space, points in (("Z", z), ("W", w))
+        }
+        more = results["W"].hits.double() - results["Z"].hits.double()
+        gain = metrics.mean("W - Z", more)
+        found[key] = {
+            "codes": len(kept),
+            "gain": [gain.value, gain.ci95],
+            **{
+                space: {"accuracy": [r.accuracy.value, r.accuracy.ci95], "entropy": r.entropy}
+                for space, r in results.items()
+            },
+        }
     return found
