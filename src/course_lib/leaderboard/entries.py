@@ -85,6 +85,7 @@ NO_GENERATOR: dict[str, str] = {
     "digit_classifier": "a classifier; the judge of the digits",
     "avatar_classifier": "a classifier; the judge of the avatars",
     "expression_classifier": "a classifier; the judge of face swaps",
+    "adain_transfer": "it repaints pictures and draws none of its own",
     "vq_mnist": "a tokeniser; it generates together with `token_prior`",
     "ae_mnist_2": "an autoencoder; `ae_mnist_8` stands for its kind",
     "ae_mnist_32": "an autoencoder; `ae_mnist_8` stands for its kind",

@@ -24,6 +24,7 @@ from course_lib.recipes import (
     stylegan,
     swaps,
     tokenizers,
+    transfer,
     vae,
     vq,
 )
@@ -32,7 +33,7 @@ from course_lib.training import Runtime, Snapshots
 
 RECIPES: dict[str, Recipe] = {**digits.RECIPES, **avatars.RECIPES, **autoencoders.RECIPES}
 RECIPES |= {**vae.RECIPES, **vq.RECIPES, **gans.RECIPES, **stylegan.RECIPES}
-RECIPES |= {**r3gan.RECIPES, **tokenizers.RECIPES, **swaps.RECIPES}
+RECIPES |= {**r3gan.RECIPES, **tokenizers.RECIPES, **swaps.RECIPES, **transfer.RECIPES}
 
 
 def make(

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 ARCHITECTURES = {  # class -> its module, and the class of its config there
+    "AdaINTransfer": ("course_lib.style", "AdaINTransferConfig"),
     "Autoencoder": ("course_lib.autoencoders", "AutoencoderConfig"),
     "AvatarCNN": ("course_lib.classifiers", "AvatarCNNConfig"),
     "DigitCNN": ("course_lib.classifiers", "DigitCNNConfig"),
