@@ -25,7 +25,9 @@ def test_restyled_maps_have_the_styles_means_and_deviations():
     made = restyled(content, style)
     assert made.shape == content.shape
     torch.testing.assert_close(made.mean((2, 3)), style.mean((2, 3)))
-    torch.testing.assert_close(made.std((2, 3), correction=0), style.std((2, 3), correction=0), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        made.std((2, 3), correction=0), style.std((2, 3), correction=0), rtol=1e-6, atol=0
+    )
     # and the content's arrangement: each map is an increasing affine function of what it was
     for a, b in zip(content.flatten(0, 1), made.flatten(0, 1), strict=True):
         assert float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) == pytest.approx(1)

@@ -16,7 +16,7 @@ from course_lib.data.files import (
 from course_lib.data.images import from_uint8, to_uint8
 from course_lib.data.mnist import mnist
 from course_lib.data.online import DownloadError, celeba, cifar10, fashion_mnist
-from course_lib.data.own_pictures import pictures
+from course_lib.data.own_pictures import picture, pictures
 from course_lib.data.paintings import painting
 from course_lib.data.photos import photo
 from course_lib.data.points import grid, grid_centres, ring, ring_centres, two_moons

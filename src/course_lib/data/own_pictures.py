@@ -1,5 +1,6 @@
-"""The reader's own pictures: a folder of files of any size and kind becomes a data set like the course's own."""
+"""The reader's own pictures: a folder of files of any size and kind becomes a data set; or one picture, whole."""
 
+import io
 import os
 import unicodedata
 import warnings
@@ -104,6 +105,50 @@ def pictures(
     return from_uint8(torch.from_numpy(pixels[: len(kept)])), kept
 
 
+@course_defaults()
+def picture(source: Any, side: int = 256, *, limit_gb: float = 4.0) -> torch.Tensor:
+    """One picture of the reader's, whole and in colour: float32 (1, 3, H, W) in [-1, 1], as `pictures` reads them.
+
+    Args:
+        source: a file's path, its bytes (as an upload gives them), or an open binary file.
+        side: of a larger picture, the longer side is made so long, and a warning says so; smaller ones stay.
+        limit_gb: refuse a picture that takes more memory than this (10^9 bytes) while it is decoded.
+
+    TypeError, ValueError, OSError: a wrong argument, no such file, or one that cannot be read.
+    """
+    from PIL import Image
+
+    side, limit = whole("side", side), real("limit_gb", limit_gb, positive=True)
+    if isinstance(source, (str, os.PathLike)):
+        name = str(source)
+        source = Path(source).expanduser()
+        if not source.is_file():
+            what = (
+                "is a folder; data.pictures reads these" if source.is_dir() else "is no file; check the name"
+            )
+            raise FileNotFoundError(f"source: {name} {what}")
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        name, source = "the picture", io.BytesIO(bytes(source))
+    elif hasattr(source, "read"):
+        name = str(getattr(source, "name", "the picture"))
+    else:
+        raise TypeError(f"source: expected a path, bytes or an open file, got {type(source).__name__}")
+    try:
+        flat, (w, h), turn, (width, height) = _flat(source, side, True, limit)
+    except Exception as error:  # Pillow raises whatever a damaged file leads it to
+        raise ValueError(
+            f"source: {name} cannot be read ({_reason(error)}); save it anew as JPEG or PNG"
+        ) from error
+    if max(width, height) > side:
+        flat = flat.resize(_fitting(w, h, side), Image.Resampling.LANCZOS, box=(0, 0, w, h))
+    upright = np.asarray(flat if turn is None else flat.transpose(turn))
+    if max(width, height) > side:
+        made = f"{upright.shape[1]} x {upright.shape[0]}"
+        text = f"{name} made smaller: its longer side of {max(width, height)} pixels is {side} now, {made}"
+        warnings.warn(f"{text}; a larger `side` keeps more, and takes longer", stacklevel=3)
+    return from_uint8(upright[None])
+
+
 def _listed(root: Path) -> tuple[list[str], dict[tuple[str, ...], str]]:
     """Paths below `root` with forward slashes, sorted: the pictures by their suffix; the rest, with what to do."""
     if not root.exists():
@@ -148,10 +193,42 @@ def _square(path: Path, size: int, colour: bool, crop: bool, limit: float) -> tu
     """One picture, uint8 (size, size, 3) or (size, size), and its original width and height; at most `limit` GB."""
     from PIL import Image
 
+    flat, (w, h), turn, original = _flat(path, size, colour, limit)
+    # Resized before it is turned, since the box is measured from the corner where decoding began.
+    lanczos = Image.Resampling.LANCZOS
+    if crop:
+        side = min(w, h)
+        left, top = (w - side) / 2, (h - side) / 2
+        shape, box = (size, size), (left, top, left + side, top + side)
+    else:
+        shape, box = _fitting(w, h, size), (0, 0, w, h)
+    resized = flat.resize(shape, lanczos, box=box)
+    upright = resized if turn is None else resized.transpose(turn)
+    if crop:
+        return np.asarray(upright), original
+    canvas = Image.new(flat.mode, (size, size), "white")
+    canvas.paste(upright, ((size - upright.width) // 2, (size - upright.height) // 2))
+    return np.asarray(canvas), original
+
+
+def _fitting(w: float, h: float, side: int) -> tuple[int, int]:
+    """Width and height in proportion to w and h, the longer of them `side`."""
+    return max(1, round(w * side / max(w, h))), max(1, round(h * side / max(w, h)))
+
+
+def _flat(
+    source: Any, size: int, colour: bool, limit: float
+) -> tuple[Any, tuple[float, float], Any, tuple[int, int]]:
+    """What a file shows, on white, at least `size` pixels each way if it has them, and as the file has it.
+
+    Besides, how much of its width and height counts, what turns it upright, and the original width and height.
+    """
+    from PIL import Image
+
     with warnings.catch_warnings():
         # It comes at half the number of pixels that Pillow refuses, and some telephones reach that.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        opened = Image.open(path, formats=_FORMATS)
+        opened = Image.open(source, formats=_FORMATS)
     with opened as image:
         original = image.size
         # A JPEG file decoded at a half, a quarter or an eighth: six times faster and, with four pixels to one, as good.
@@ -163,25 +240,9 @@ def _square(path: Path, size: int, colour: bool, crop: bool, limit: float) -> tu
             )
         image.load()
         # Not whole numbers where the last pixels decoded lie beyond the picture.
-        w, h = drafted[1][2:] if drafted else image.size
+        counted = drafted[1][2:] if drafted else image.size
         turn = _turn(image)
-        flat = _on_white(image).convert("RGB" if colour else "L")
-    # Resized before it is turned, since the box is measured from the corner where decoding began.
-    lanczos = Image.Resampling.LANCZOS
-    if crop:
-        side = min(w, h)
-        left, top = (w - side) / 2, (h - side) / 2
-        shape, box = (size, size), (left, top, left + side, top + side)
-    else:
-        shape = (max(1, round(w * size / max(w, h))), max(1, round(h * size / max(w, h))))
-        box = (0, 0, w, h)
-    resized = flat.resize(shape, lanczos, box=box)
-    upright = resized if turn is None else resized.transpose(turn)
-    if crop:
-        return np.asarray(upright), original
-    canvas = Image.new(flat.mode, (size, size), "white")
-    canvas.paste(upright, ((size - upright.width) // 2, (size - upright.height) // 2))
-    return np.asarray(canvas), original
+        return _on_white(image).convert("RGB" if colour else "L"), counted, turn, original
 
 
 def _turn(image: Any) -> Any:
