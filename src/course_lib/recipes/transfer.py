@@ -42,7 +42,7 @@ def train_adain_transfer(
     images: int,
     crops: int = 2_400,
     seeds: int = 16,
-    weight: float = 1.0,
+    weight: float = 6.0,
     config: AdaINTransferConfig | None = None,
 ) -> tuple[nn.Module, Facts]:
     """`AdaINTransfer`, whose frozen network is EfficientNet-Lite0: `crops` contents and as many styles.
@@ -63,6 +63,7 @@ def train_adain_transfer(
     def loss(minibatch: tuple[Tensor, Tensor]) -> Tensor:
         content, style = minibatch
         style = style.roll(1, 0)  # or every content would meet one style only
+        style = torch.cat([content[:1], style[1:]])  # and one its own, which strength 0 stands for
         with torch.no_grad():
             of_style = network.layers(style, *names)
             wanted = blended(network.layers(content, *model.cfg.layers), of_style)
