@@ -36,6 +36,7 @@ SEARCHES = {
     "book/13_scores_for_generators.html": "inception",
     "book/14_the_matching_score.html": "Hungarian",
     "book/15_games_between_models.html": "tournament",
+    "book/16_style_transfer.html": "Gram",
 }
 
 every_page = pytest.mark.parametrize("page", PAGES)
