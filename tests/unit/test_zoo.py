@@ -55,7 +55,6 @@ def _real_mnist():
 
 # Recipes of chapters 11 and 12, which are being written.
 NOT_TRAINED_YET = {"r3gan_stacked", "r3gan_avatars", "vq_avatars", "vqgan_avatars", "deepfake_avatars"}
-NOT_TRAINED_YET |= {"adain_transfer"}
 NOT_RECORDED_YET = {"four_losses"}
 
 
