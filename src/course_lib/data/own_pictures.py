@@ -1,8 +1,10 @@
 """The reader's own pictures: a folder of files of any size and kind becomes a data set; or one picture, whole."""
 
+import http.client
 import io
 import os
 import unicodedata
+import urllib.request
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +15,14 @@ import torch
 
 from course_lib.checks import flag, real, whole
 from course_lib.data.images import from_uint8
+from course_lib.data.online import DownloadError
 from course_lib.precision import course_defaults
 from course_lib.progress import progress as progress_bar
 
 _SUFFIXES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 # Fixed, though other versions of Pillow read more: the set must not depend on them, and some formats run programs.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+_LARGEST = 50_000_000  # bytes, of a picture that is fetched
 _LITTER = {"desktop.ini", "thumbs.db"}  # written by file managers; hidden files, names with a dot, are too
 
 
@@ -110,16 +114,19 @@ def picture(source: Any, side: int = 256, *, limit_gb: float = 4.0) -> torch.Ten
     """One picture of the reader's, whole and in colour: float32 (1, 3, H, W) in [-1, 1], as `pictures` reads them.
 
     Args:
-        source: a file's path, its bytes (as an upload gives them), or an open binary file.
+        source: a file's path, its address (http:// or https://), its bytes (as an upload gives them), or an open
+            binary file.
         side: of a larger picture, the longer side is made so long, and a warning says so; smaller ones stay.
         limit_gb: refuse a picture that takes more memory than this (10^9 bytes) while it is decoded.
 
-    TypeError, ValueError, OSError: a wrong argument, no such file, or one that cannot be read.
+    TypeError, ValueError, OSError: a wrong argument, no such file, or one that cannot be read or fetched.
     """
     from PIL import Image
 
     side, limit = whole("side", side), real("limit_gb", limit_gb, positive=True)
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, str) and source.lower().startswith(("http://", "https://")):
+        name, source = source, io.BytesIO(_fetched(source))
+    elif isinstance(source, (str, os.PathLike)):
         name = str(source)
         source = Path(source).expanduser()
         if not source.is_file():
@@ -147,6 +154,23 @@ def picture(source: Any, side: int = 256, *, limit_gb: float = 4.0) -> torch.Ten
         text = f"{name} made smaller: its longer side of {max(width, height)} pixels is {side} now, {made}"
         warnings.warn(f"{text}; a larger `side` keeps more, and takes longer", stacklevel=3)
     return from_uint8(upright[None])
+
+
+def _fetched(url: str) -> bytes:
+    """The file at an address; DownloadError if it cannot be had, or is larger than `_LARGEST`."""
+    # Some servers, as that of Wikimedia, refuse a program that does not say what it is.
+    request = urllib.request.Request(url, headers={"User-Agent": "generative-modelling-course/1.0"})
+    advice = "check the address and the network, or download it with a browser and give its path"
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            content = answer.read(_LARGEST + 1)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise DownloadError(
+            f"source: expected a picture at {url}, got: {_reason(error)}; {advice}"
+        ) from error
+    if len(content) > _LARGEST:
+        raise DownloadError(f"source: {url} is larger than {_LARGEST / 1e6:.0f} MB; {advice}")
+    return content
 
 
 def _listed(root: Path) -> tuple[list[str], dict[tuple[str, ...], str]]:

@@ -1,6 +1,9 @@
 """One picture of the reader's: whole, upright, from a path or an upload, and never larger than asked for."""
 
+import functools
+import http.server
 import io
+import threading
 import warnings
 
 import numpy as np
@@ -78,6 +81,35 @@ def test_every_mode_has_three_channels(mode):
 def test_what_is_no_picture_is_named(source, error, says):
     with pytest.raises(error, match=says):
         data.picture(source)
+
+
+@pytest.fixture
+def address(tmp_path):
+    """A server of this machine's, with a folder of pictures."""
+    save(tmp_path / "mine.png", noise(30, 50))
+    (tmp_path / "large.bin").write_bytes(bytes(2_000))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_picture_at_an_address(address, monkeypatch):
+    np.testing.assert_array_equal(data.to_uint8(data.picture(f"{address}/mine.png"))[0], noise(30, 50))
+    advice = "check the address and the network, or download it with a browser and give its path"
+    with pytest.raises(data.DownloadError, match=f"/yours.png, got: .*404.*; {advice}"):
+        data.picture(f"{address}/yours.png")
+    with pytest.raises(ValueError, match=r"large\.bin cannot be read"):
+        data.picture(f"{address}/large.bin")
+    monkeypatch.setattr("course_lib.data.own_pictures._LARGEST", 1_000)
+    with pytest.raises(data.DownloadError, match=r"large\.bin is larger than"):
+        data.picture(f"{address}/large.bin")
+
+
+def test_no_server_at_an_address():
+    with pytest.raises(data.DownloadError, match=r"expected a picture at http://127\.0\.0\.1:9/a\.png, got"):
+        data.picture("http://127.0.0.1:9/a.png")
 
 
 def test_memory_is_bounded():
