@@ -114,8 +114,7 @@ def picture(source: Any, side: int = 256, *, limit_gb: float = 4.0) -> torch.Ten
     """One picture of the reader's, whole and in colour: float32 (1, 3, H, W) in [-1, 1], as `pictures` reads them.
 
     Args:
-        source: a file's path, its address (http:// or https://), its bytes (as an upload gives them), or an open
-            binary file.
+        source: a file's path, its address on the web, its bytes (as an upload gives them), or an open binary file.
         side: of a larger picture, the longer side is made so long, and a warning says so; smaller ones stay.
         limit_gb: refuse a picture that takes more memory than this (10^9 bytes) while it is decoded.
 
