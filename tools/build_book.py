@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tools import edition
 from tools.execute import THREADS, Executed, execute
+from tools.pictures import lighten
 from tools.project import EXECUTED, ROOT, SITE, VENDOR, CourseError, notebooks
 
 BUDGET = "cpu"
@@ -116,6 +117,7 @@ def build_site(root: Path = ROOT) -> Path:
         status = subprocess.run(command, cwd=root, stdout=stream, stderr=stream, check=False).returncode
     if (site / "index.html").is_file():
         (site / ".nojekyll").touch()  # GitHub Pages would drop _static and _images
+        lighten(site)
     if status:
         said = log.read_text(errors="replace").splitlines()
         print("\n".join(said[-LAST_LINES:]), file=sys.stderr)

@@ -110,5 +110,4 @@ def test_the_site_is_ready_for_publishing(site: Path) -> None:
     assert (site / "_static" / "vendor" / "mathjax" / "tex-chtml-full.js").is_file()
     assert not list(site.rglob("axe*.js"))
     size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
-    most = 4.6e6 * len(list(notebooks()))  # a chapter, what all share included
-    assert size < most, f"expected a site below {most / 1e6:.0f} MB, found {size / 1e6:.0f} MB"
+    assert size < 60e6, f"expected a site below 60 MB, found {size / 1e6:.0f} MB"
