@@ -6,7 +6,7 @@ it is the decoder knows by itself. A swap encodes a picture of one and decodes i
 A forum user's trick of 2017, described and compared by Perov et al. 2020 (DeepFaceLab) and in the survey of Mirsky &
 Lee 2021.
 
-Simplified: one bottleneck in the encoder, no masks, no blending back into a film. Added: each person's codes are
+Simplified: one bottleneck in the encoder, faces that need no finding, no masks, no blending back into a film. Added: each person's codes are
 normalised by themselves, mean 0 and variance 1 in each number; else who it is stays in them, as a shift that the other
 one's decoder never met.
 """
@@ -35,7 +35,7 @@ class TwoDecodersConfig(Layout):
     channels: tuple[int, ...] = (16, 32, 64, 64)
     hidden: tuple[int, ...] = (128,)
     normalise: bool = True  # in the encoder alone: a decoder meets the other one's codes too
-    latent: int = 32  # k: narrow, so that there is no room for who it is
+    latent: int = 64  # k: narrow, so that there is no room for who it is
     people: tuple[str, ...] = ("ann", "bob")
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class TwoDecoders(nn.Module):
 
 
 @course_defaults()
-def warp(x: Tensor, generator: torch.Generator, *, strength: float = 2.0) -> Tensor:
+def warp(x: Tensor, generator: torch.Generator, *, strength: float = 1.0) -> Tensor:
     """Each image of x (N, C, H, W) bent at random, by some `strength` pixels: the encoder's input, not its target.
 
     5 x 5 points move by N(0, 1) times `strength` each way, and what lies between moves with them, bilinearly. What an

@@ -13,7 +13,8 @@ from course_lib.data.avatars import faces
 from course_lib.precision import course_defaults
 
 EXPRESSION = ("mouth", "eyes", "eyebrows")  # what varies, five of each
-_POSE: dict[str, Any] = {"scale": [1.5], "rotate": [-12, 12], "translateX": [-6, 6], "translateY": [-4, 4]}
+# Close to the face and nearly upright: whoever swaps faces cuts them out and turns them upright first.
+_POSE: dict[str, Any] = {"scale": [2.0], "rotate": [-6, 6], "translateX": [-3, 3], "translateY": [-4, 2]}
 _CHARACTERS: dict[str, dict[str, Any]] = {
     "ann": {
         "hairVariant": ["bun"],

@@ -20,7 +20,7 @@ _OF_ANN, _OF_BOB, _HELD_OUT, _OF_JUDGE = 0, 1, 2, 3  # seeds: nobody is seen in 
 
 
 def train_deepfake(
-    rt: Runtime, quiet: bool = False, *, images: int, faces: int = 10_000, strength: float = 2.0
+    rt: Runtime, quiet: bool = False, *, images: int, faces: int = 10_000, strength: float = 1.0
 ) -> tuple[nn.Module, Facts]:
     """`TwoDecoders` on `faces` pictures each of two drawn people, no moment of one being a moment of the other.
 
