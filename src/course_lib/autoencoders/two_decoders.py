@@ -6,9 +6,9 @@ it is the decoder knows by itself. A swap encodes a picture of one and decodes i
 A forum user's trick of 2017, described and compared by Perov et al. 2020 (DeepFaceLab) and in the survey of Mirsky &
 Lee 2021.
 
-Simplified: one bottleneck in the encoder, faces that need no finding, no masks, no blending back into a film. Added: each person's codes are
-normalised by themselves, mean 0 and variance 1 in each number; else who it is stays in them, as a shift that the other
-one's decoder never met.
+Simplified: one bottleneck in the encoder, faces that need no finding, no masks, no blending back into a film. Added:
+each person's codes are normalised by themselves, mean 0 and variance 1 in each number; else who it is stays in them, as
+a shift that the other one's decoder never met.
 """
 
 import dataclasses
