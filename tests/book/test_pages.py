@@ -33,6 +33,7 @@ SEARCHES = {
     "book/09_dcgan.html": "slerp",
     "book/10_wasserstein_gans.html": "Kantorovich",
     "book/11_stylegan.html": "demodulation",
+    "book/12_after_stylegan.html": "deepfake",
     "book/13_scores_for_generators.html": "inception",
     "book/14_the_matching_score.html": "Hungarian",
     "book/15_games_between_models.html": "tournament",
