@@ -11,7 +11,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_lib import data
-from course_lib.autoencoders import TwoDecoders, TwoDecodersConfig, recolour, warp
+from course_lib.autoencoders import (
+    Informer,
+    TwoDecoders,
+    TwoDecodersConfig,
+    recolour,
+    reversed_gradient,
+    warp,
+)
 from course_lib.recipes import swaps
 from course_lib.zoo.architectures import build
 from tests.unit.proof import generator, rejects
@@ -82,6 +89,9 @@ def test_it_comes_back_from_a_card_and_is_small_enough_to_ship():
         (lambda: made()(torch.zeros(2, 3, 16, 16), "ann", "eve"), "who must be one of 'ann', 'bob'"),
         (lambda: made().encode(torch.zeros(1, 3, 8, 8), "ann"), "images of shape"),
         (lambda: made().decode(torch.zeros(1, 4), "ann"), "codes of shape"),
+        (lambda: Informer(5)(torch.zeros(1, 4)), "codes of shape"),
+        (lambda: Informer(5, people=1), "people"),
+        (lambda: reversed_gradient(torch.zeros(1, 4), -1.0), "strength"),
         (lambda: TwoDecodersConfig(people=("ann",)), "people"),
         (lambda: TwoDecodersConfig(people=("ann", "ann")), "people"),
         (lambda: TwoDecodersConfig(resolution=30), "resolution"),
@@ -93,6 +103,44 @@ def test_it_comes_back_from_a_card_and_is_small_enough_to_ship():
 def test_bad_input_is_named(call, says):
     with pytest.raises((TypeError, ValueError), match=says):
         call()
+
+
+# ---- the informer, and who misleads it
+
+
+def test_the_informer_learns_as_usual_and_the_encoder_the_opposite():
+    """In one step: the informer's gradient is that of its loss, the encoder's that of minus `strength` times it."""
+
+    def gradients(passed):
+        torch.manual_seed(0)
+        encoder, informer = nn.Linear(6, 5), Informer(5)
+        guesses = informer(passed(encoder(torch.randn(8, 6, generator=generator()))))
+        F.cross_entropy(guesses, torch.arange(2).repeat_interleave(4)).backward()
+        return [[w.grad.clone() for w in part.parameters()] for part in (encoder, informer)]
+
+    def check(passed):
+        (usual, informed), (turned, reading) = gradients(lambda z: z), gradients(passed)
+        assert all(torch.equal(a, b) for a, b in zip(informed, reading, strict=True))
+        assert all(torch.allclose(-0.3 * a, b, atol=1e-7) for a, b in zip(usual, turned, strict=True))
+        assert max(float(a.abs().max()) for a in usual) > 1e-3
+
+    check(lambda z: reversed_gradient(z, 0.3))
+    assert rejects(check, lambda z: 0.3 * z)  # an encoder that helps
+    assert rejects(check, lambda z: -0.3 * z)  # the reader is given something else
+    z = noise(3, 5)
+    assert torch.equal(reversed_gradient(z, 0.3), z)
+
+
+def test_an_informer_can_read_whose_a_code_is_where_it_says_so():
+    torch.manual_seed(0)
+    informer, whose = Informer(5, people=3), torch.arange(300) % 3
+    z = torch.randn(300, 5, generator=generator()) + 2.0 * F.one_hot(whose, 5)
+    optimizer = torch.optim.Adam(informer.parameters(), 1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        F.cross_entropy(informer(z), whose).backward()
+        optimizer.step()
+    assert float((informer(z).argmax(1) == whose).double().mean()) > 0.85
 
 
 # ---- warps

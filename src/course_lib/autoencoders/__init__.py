@@ -10,4 +10,11 @@ from course_lib.autoencoders.deep import (
     sparsity_kl,
 )
 from course_lib.autoencoders.linear import PCA, LinearAutoencoder, ProbabilisticPCA, principal_angles
-from course_lib.autoencoders.two_decoders import TwoDecoders, TwoDecodersConfig, recolour, warp
+from course_lib.autoencoders.two_decoders import (
+    Informer,
+    TwoDecoders,
+    TwoDecodersConfig,
+    recolour,
+    reversed_gradient,
+    warp,
+)

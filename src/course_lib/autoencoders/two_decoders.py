@@ -8,11 +8,13 @@ Lee 2021.
 
 Simplified: one bottleneck in the encoder, faces that need no finding, no masks, no blending back into a film. Added:
 each person's codes are normalised by themselves, mean 0 and variance 1 in each number; else who it is stays in them, as
-a shift that the other one's decoder never met.
+a shift that the other one's decoder never met. And an `Informer` reads the codes, whom the encoder has to mislead, by
+`reversed_gradient` (Ganin et al. 2016): what is left of who it is goes too.
 """
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -67,6 +69,46 @@ class TwoDecoders(nn.Module):
     def forward(self, x: Tensor, who: str, wanted: str | None = None) -> Tensor:
         """Images x (N, C, R, R) of `who` as pictures of `wanted`: a swap, or, by default, their reconstructions."""
         return self.decode(self.encode(x, who), wanted or who)
+
+
+class Informer(nn.Module):
+    """Who it is, guessed from codes: z (N, k) -> logits (N, people), by two hidden layers of 128."""
+
+    def __init__(self, latent: int, people: int = 2) -> None:
+        super().__init__()
+        self.latent, width = checks.whole("latent", latent), 128
+        people = checks.whole("people", people, at_least=2)
+        self.net = nn.Sequential(
+            nn.Linear(latent, width),
+            nn.LeakyReLU(0.2),
+            nn.Linear(width, width),
+            nn.LeakyReLU(0.2),
+            nn.Linear(width, people),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Logits (N, people) of codes z (N, k)."""
+        return self.net(checks.of_shape("z", z, f"(N, {self.latent})", "codes of shape"))
+
+
+class _Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, strength: float) -> Tensor:
+        ctx.strength = strength
+        return z.view_as(z)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return -ctx.strength * gradients[0], None
+
+
+def reversed_gradient(z: Tensor, strength: float) -> Tensor:
+    """z as it is; its gradient comes back with the opposite sign and `strength` times (Ganin et al. 2016, section 4.2).
+
+    Whatever network reads the result learns its task, and whatever network made z learns to spoil it: both players of a
+    game in one step of one optimizer. ValueError for a negative strength.
+    """
+    return _Reversed.apply(z, checks.real("strength", strength))
 
 
 @course_defaults()

@@ -80,13 +80,18 @@ ENTRIES: dict[str, Entry] = {
     "dcgan_avatars": Entry("avatars", "DCGAN", ("dcgan_avatars",), _own),
     "stylegan_avatars": Entry("avatars", "StyleGAN", ("stylegan_avatars",), _own),
     "stylegan2_avatars": Entry("avatars", "StyleGAN2", ("stylegan2_avatars",), _own),
+    "r3gan_avatars": Entry("avatars", "R3GAN", ("r3gan_avatars",), _own),
 }
 NO_GENERATOR: dict[str, str] = {
     "digit_classifier": "a classifier; the judge of the digits",
     "avatar_classifier": "a classifier; the judge of the avatars",
     "expression_classifier": "a classifier; the judge of face swaps",
     "adain_transfer": "it repaints pictures and draws none of its own",
+    "deepfake_avatars": "a face swap; it repaints pictures and draws none of its own",
+    "r3gan_stacked": "of stacked digits, which have no board; chapter 12 counts its modes",
     "vq_mnist": "a tokeniser; it generates together with `token_prior`",
+    "vq_avatars": "a tokeniser without a prior of its own",
+    "vqgan_avatars": "a tokeniser without a prior of its own",
     "ae_mnist_2": "an autoencoder; `ae_mnist_8` stands for its kind",
     "ae_mnist_32": "an autoencoder; `ae_mnist_8` stands for its kind",
     "ae_cifar10": "an autoencoder; chapter 4 shows that random codes decode to no picture",

@@ -8,10 +8,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import data, zoo
-from course_lib.autoencoders import TwoDecoders, TwoDecodersConfig, recolour, warp
+from course_lib.autoencoders import (
+    Informer,
+    TwoDecoders,
+    TwoDecodersConfig,
+    recolour,
+    reversed_gradient,
+    warp,
+)
 from course_lib.cards import Facts, Score, mean, share
 from course_lib.classifiers import AvatarCNN, AvatarCNNConfig
 from course_lib.evaluation import device_of
+from course_lib.precision import float32
 from course_lib.recipes.avatars import class_numbers, imperfect
 from course_lib.recipes.recipe import Recipe, learn
 from course_lib.training import Runtime, batched
@@ -20,11 +28,18 @@ _OF_ANN, _OF_BOB, _HELD_OUT, _OF_JUDGE = 0, 1, 2, 3  # seeds: nobody is seen in 
 
 
 def train_deepfake(
-    rt: Runtime, quiet: bool = False, *, images: int, faces: int = 10_000, strength: float = 1.0
+    rt: Runtime,
+    quiet: bool = False,
+    *,
+    images: int,
+    faces: int = 10_000,
+    strength: float = 1.0,
+    secrecy: float = 0.005,
 ) -> tuple[nn.Module, Facts]:
     """`TwoDecoders` on `faces` pictures each of two drawn people, no moment of one being a moment of the other.
 
-    Squared error of each person's reconstructions from warped and recoloured pictures.
+    Squared error of each person's reconstructions from pictures that were warped with `strength` and recoloured. With
+    `secrecy` the encoder works against an `Informer`, which learns beside it to read from codes whose they are.
     """
     people = TwoDecodersConfig().people
     pictures = [
@@ -32,16 +47,23 @@ def train_deepfake(
         for who, seed in zip(people, (_OF_ANN, _OF_BOB), strict=True)
     ]
     change, model = rt.noise(2), rt.place(TwoDecoders())
+    players = nn.ModuleDict({"model": model, "informer": rt.place(Informer(model.cfg.latent, len(people)))})
 
     def loss(minibatch: tuple[Tensor, Tensor]) -> Tensor:
         # both in one batch, or batch normalisation would tell them apart in training, and not afterwards
         other = recolour(warp(torch.cat(minibatch), change, strength=strength), change)
-        parts = zip(model.encoder(rt.place(other)).chunk(len(people)), minibatch, people, strict=True)
-        errors = [(model.decode(model.norms[who](h), who) - x).square().mean() for h, x, who in parts]
-        return torch.stack(errors).sum()
+        parts = zip(people, model.encoder(rt.place(other)).chunk(len(people)), strict=True)
+        codes = {who: float32(model.norms[who](h)) for who, h in parts}
+        errors = [
+            (model.decode(z, who) - x).square().mean()
+            for (who, z), x in zip(codes.items(), minibatch, strict=True)
+        ]
+        guesses = players["informer"](reversed_gradient(torch.cat(list(codes.values())), secrecy))
+        whose = torch.arange(len(people), device=guesses.device).repeat_interleave(len(minibatch[0]))
+        return torch.stack(errors).sum() + F.cross_entropy(float32(guesses), whose)
 
     numbers = {"images": images, "batch": 32, "lr": 1e-3, "what": "one encoder, two decoders"}
-    facts = learn(rt, model, pictures, loss, **numbers, quiet=quiet)
+    facts = learn(rt, players, pictures, loss, **numbers, quiet=quiet)
     return model, {"data": f"{faces:,} pictures each of {' and '.join(people)}, seeds 0 and 1", **facts}
 
 
