@@ -65,6 +65,19 @@ def prepare_leaderboard() -> None:
         )
 
 
+def prepare_zoo() -> None:
+    """The page of the model zoo says what the cards say, and its pictures and the timeline's are drawn."""
+    from course_lib import gallery
+    from course_lib.gallery import pictures
+
+    pictures.draw()
+    if found := gallery.defects():
+        raise CourseError(
+            f"expected the model zoo's page to say what the cards say, found: {'; '.join(found)}; "
+            f"run: {gallery.COMMAND}"
+        )
+
+
 def _report(name: str, start: float) -> None:
     """One line for a step that is done."""
     print(f"{name:<40} {time.monotonic() - start:5.0f} s", flush=True)
@@ -140,11 +153,12 @@ def main() -> int:
         return 1
     wrong = []
     start = time.monotonic()
-    try:
-        prepare_leaderboard()
-    except CourseError as error:
-        wrong.append(str(error))
-    _report("leaderboard checked and drawn", start)
+    for prepare in (prepare_leaderboard, prepare_zoo):
+        try:
+            prepare()
+        except CourseError as error:
+            wrong.append(str(error))
+    _report("leaderboard and zoo checked and drawn", start)
     failed = execute_all(notebooks(), EXECUTED, execution_key(), LOGS / "kernels.log")
     start = time.monotonic()
     for write in (

@@ -193,6 +193,7 @@ def test_main_lists_the_failures_and_returns_one(
     monkeypatch.setattr(build_book, "VENDOR", tmp_path)
     monkeypatch.setattr(build_book, "execution_key", lambda: "key")
     monkeypatch.setattr(build_book, "prepare_leaderboard", lambda: None)
+    monkeypatch.setattr(build_book, "prepare_zoo", lambda: None)
     monkeypatch.setattr(build_book, "execute_all", lambda *_: [result])
     monkeypatch.setattr(build_book, "build_site", lambda: sites.append(1))
     assert build_book.main() == 1

@@ -59,6 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
     export = commands.add_parser("export", help="write a model for programs that have PyTorch alone")
     export.add_argument("name", help="as in the list")
     export.add_argument("--out", type=Path, help="the file; by default NAME.pt2 in this folder")
+    about_page = "write the book's page of all models anew, from their cards"
+    page = commands.add_parser("page", help=about_page)
+    page.add_argument("--check", action="store_true", help="only say what is out of date")
     options = parser.parse_args(arguments)
     options.arguments = sys.argv[1:] if arguments is None else arguments
     if options.command == "train" and options.budget != "gpu" and options.out is None:
@@ -125,9 +128,27 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _page(options: argparse.Namespace) -> int:
+    from course_lib import gallery  # loads much that no other command needs
+
+    if options.check:
+        found = gallery.defects()
+        print("\n".join(found) or f"{gallery.page_path()} is up to date")
+        return int(bool(found))
+    print(f"wrote {gallery.write()}")
+    return 0
+
+
 def _shown(scores: Mapping[str, Mapping[str, Any]]) -> str:
     rows = ((key, with_interval(score["value"], score["ci95"]), score["n"]) for key, score in scores.items())
     return ", ".join(f"{key} {value} (n = {n:,})" for key, value, n in rows)
 
 
-COMMANDS = {"list": _list, "train": _train, "verify": _verify, "record": _record, "export": _export}
+COMMANDS = {
+    "list": _list,
+    "train": _train,
+    "verify": _verify,
+    "record": _record,
+    "export": _export,
+    "page": _page,
+}
