@@ -241,9 +241,15 @@ CATALOGUE: dict[str, Item] = {
         "The same network, which learned to name the noise in a noisy digit.",
         "classes",
     ),
+    "flow_latents": Item(
+        17,
+        "Flow of codes",
+        "Flow matching on the codes of `ae_mnist_32`, whose decoder turns them into digits.",
+        "samples",
+    ),
 }
 
-# The names of scores on cards -> (chapter that explains them, what they say). A name may end in any word after "of".
+# The names of scores on cards -> (chapter that explains them, what they say); … stands for any word.
 SCORES: dict[str, tuple[int, str]] = {
     "test accuracy": (1, "Share of test pictures that are named right."),
     "accuracy of …": (9, "Share of held-out pictures whose attribute is named right."),

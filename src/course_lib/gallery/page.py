@@ -38,9 +38,11 @@ is. Loading one takes a line, and so does training it again.
 ```python
 from course_lib import zoo
 
-model = zoo.load("{example}")    # in eval mode, frozen
-card = zoo.info("{example}")     # all that this page says of it
+model = zoo.load("{example}")
+card = zoo.info("{example}")
 ```
+
+The model is in eval mode and frozen. The card holds all that this page says of it.
 
 **How to read it.**
 

@@ -34,7 +34,7 @@ FACES = {
     "stylegan2_avatars": "2019\nStyleGAN2",
     "r3gan_avatars": "2024\nR3GAN",
 }
-FACES_EACH = 6
+FACES_EACH = 5
 
 
 class Strip(NamedTuple):
@@ -123,7 +123,7 @@ def file_name(name: str) -> str:
     return f"zoo_{name}.png"
 
 
-def strip(name: str) -> bytes:
+def drawn(name: str) -> bytes:
     """The strip of a checkpoint that has one, as a PNG file; ValueError if there is none of this name."""
     kind = CATALOGUE[checks.choice("name", name, [n for n, item in CATALOGUE.items() if item.strip])].strip
     return png(STRIPS[str(kind)].draw(name), STRIPS[str(kind)].columns)
@@ -157,10 +157,10 @@ def png(x: Tensor, columns: int) -> bytes:
 def faces() -> Figure:
     """`FACES_EACH` samples of every model in `FACES` that ships, of seed 0, in the order of their years."""
     shipped = [name for name in FACES if name in zoo.names()]
-    _, axis = plt.subplots(figsize=(6.4, 0.9 * len(shipped)))
+    _, axis = plt.subplots(figsize=(6.4, 1.0 * len(shipped)))
     x = torch.cat([_samples(name)[:FACES_EACH] for name in shipped])
     figure = show.images(x, columns=FACES_EACH, rows=[FACES[name] for name in shipped], clip=True, ax=axis)
-    axis.tick_params(labelsize=13)
+    axis.tick_params(labelsize=16)
     return figure
 
 
@@ -170,7 +170,7 @@ def draw(folder: Path | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in zoo.names():
         if name in CATALOGUE and CATALOGUE[name].strip:
-            (folder / file_name(name)).write_bytes(strip(name))
+            (folder / file_name(name)).write_bytes(drawn(name))
     show.style()
     settings: dict[str, Any] = {"dpi": 170, "bbox_inches": "tight"}
     figure = faces()
