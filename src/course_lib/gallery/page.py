@@ -154,14 +154,12 @@ def _overview(cards: Mapping[str, Mapping[str, Any]]) -> str:
 def _settings(card: Mapping[str, Any]) -> str:
     """A table of the recipe, what it was given, the architecture and its numbers."""
     rows = [["setting", "value"], ["recipe", f"`{card['recipe']}`"]]
-    rows += [[f"`{key}`", _value(value)] for key, value in card["settings"].items()]
+    rows += [[key, _value(value)] for key, value in card["settings"].items()]
     rows += [
-        [f"`{key}`", _value(value)]
-        for key, value in card.items()
-        if key not in _ELSEWHERE | set(card["settings"])
+        [key, _value(value)] for key, value in card.items() if key not in _ELSEWHERE | set(card["settings"])
     ]
     rows.append(["architecture", f"`{card['architecture']}`"])
-    rows += [[f"`{key}`", _value(value)] for key, value in card["config"].items()]
+    rows += [[key, _value(value)] for key, value in card["config"].items()]
     return _table(rows, "ll")
 
 
@@ -222,10 +220,10 @@ def _hardware(text: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """A setting, in code; a long list is counted, or each of several."""
+    """A setting: a number as it is, anything else in code; a long list is counted, or each of several."""
     if isinstance(value, Mapping):
         return "<br>".join(f"{key}: {_value(part)}" for key, part in value.items())
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10_000:
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:,}"
     text = json.dumps(value, ensure_ascii=False)
     if len(text) > LONGEST and isinstance(value, Sequence):
