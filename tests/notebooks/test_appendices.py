@@ -112,6 +112,4 @@ def test_every_chapter_has_two_to_four_links_each_with_a_kind_and_a_word_on_what
 def test_addresses_are_whole_and_stand_once():
     addresses = re.findall(r"\]\((\w+://[^)]+)\)", WATCH)
     assert len(addresses) == len(set(addresses)) >= 40
-    assert all(
-        re.fullmatch(r"https://[\w.-]+\.[a-z]{2,}(/[\w./?=#%~-]*)?", address) for address in addresses
-    )
+    assert all(re.fullmatch(r"https://[\w.-]+\.[a-z]{2,}(/[\w./?=#%~-]*)?", address) for address in addresses)
