@@ -126,6 +126,91 @@
     if (target && held.some((element) => element.contains(target))) giveFree();
   };
 
+  /* Terms of the glossary: a card with the definition opens under the pointer, on focus and by a first tap. It stays
+     while the pointer is on the word or on the card, and Escape closes it. */
+  const explainTerms = () => {
+    const terms = document.querySelectorAll("a.course-term");
+    if (!terms.length) return;
+    const card = document.createElement("div");
+    card.id = "course-card";
+    card.className = "course-card";
+    card.setAttribute("role", "tooltip");
+    card.hidden = true;
+    (document.querySelector("main article") || document.querySelector("main") || document.body).append(card);
+
+    let open = null;
+    let timer = 0;
+    const close = () => {
+      clearTimeout(timer);
+      if (open) open.removeAttribute("aria-describedby");
+      open = null;
+      card.hidden = true;
+    };
+    const closeSoon = () => {
+      clearTimeout(timer);
+      timer = setTimeout(close, 300);
+    };
+    const line = (kind, content) => {
+      const part = document.createElement("span");
+      part.className = `course-card-${kind}`;
+      part.textContent = content;
+      return part;
+    };
+    const place = (term) => {
+      const word = term.getClientRects()[0] || term.getBoundingClientRect();
+      const ground = card.offsetParent || document.documentElement;
+      const origin = ground.getBoundingClientRect();
+      const wide = document.documentElement.clientWidth;
+      const left = Math.max(8, Math.min(word.left, wide - card.offsetWidth - 8));
+      const below = word.bottom + card.offsetHeight + 12 < window.innerHeight;
+      const top = below || word.top < card.offsetHeight + 80 ? word.bottom + 4 : word.top - card.offsetHeight - 4;
+      card.style.left = `${left - origin.left + ground.scrollLeft}px`;
+      card.style.top = `${top - origin.top + ground.scrollTop}px`;
+    };
+    const show = (term) => {
+      clearTimeout(timer);
+      if (open === term) return;
+      close();
+      const hungarian = line("hungarian", term.dataset.hungarian);
+      hungarian.lang = "hu";
+      const hint = line("hint", "Tap the word again to open the glossary.");
+      card.replaceChildren(
+        line("term", term.dataset.term), " ", hungarian, " ", line("text", term.dataset.definition), " ", hint);
+      card.hidden = false;
+      term.setAttribute("aria-describedby", card.id);
+      open = term;
+      place(term);
+    };
+
+    const byTouch = (event) => event.pointerType === "touch";
+    for (const term of terms) {
+      let first = false; // this tap opens the card; the next one follows the link
+      term.addEventListener("pointerenter", (event) => byTouch(event) || show(term));
+      term.addEventListener("pointerleave", (event) => byTouch(event) || closeSoon());
+      term.addEventListener("focus", () => show(term));
+      term.addEventListener("blur", closeSoon);
+      term.addEventListener("pointerdown", (event) => {
+        first = byTouch(event) && open !== term;
+      });
+      term.addEventListener("click", (event) => {
+        if (first) {
+          event.preventDefault();
+          show(term);
+        }
+        first = false;
+      });
+    }
+    card.addEventListener("pointerenter", () => clearTimeout(timer));
+    card.addEventListener("pointerleave", (event) => byTouch(event) || closeSoon());
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") close();
+    });
+    document.addEventListener("pointerdown", (event) => {
+      if (open && !card.contains(event.target) && !open.contains(event.target)) close();
+    });
+    window.addEventListener("resize", close);
+  };
+
   let waiting = false;
   const tidy = () => {
     waiting = false;
@@ -146,6 +231,7 @@
     nameTheme();
     mendLists();
     document.querySelectorAll("div.cell.tag_predict").forEach(holdBack);
+    explainTerms();
     tidy();
     const main = document.querySelector("main") || document.body;
     new MutationObserver(tidySoon).observe(main, { childList: true, subtree: true, characterData: true });
