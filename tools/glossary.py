@@ -2,7 +2,7 @@
 
 The directives ``course-glossary`` and ``course-glossary-hungarian`` list the entries by their English and by their
 Hungarian names. In each chapter the first use of a term becomes a link to its entry: its bold definition if there is
-one, else the first paragraph of the running text that mentions it and has no such link yet. The link carries the
+one, else its mention in the first paragraph of the running text that has no such link yet. The link carries the
 definition and the Hungarian term, so that `course.js` can show them beside the word; without the script it is a link.
 """
 
@@ -359,19 +359,24 @@ def link_terms(document: nodes.document, entries: Iterable[Entry], chapter: int,
         if entry and entry.term not in linked and not _closed(strong):
             record(entry, strong)
             strong.replace_self(_link(entry, uri, strong.deepcopy()))
-    # The chapter's own terms come before those that it only mentions.
-    for own in (True, False):
+    # One link in a paragraph: the chapter's own terms first, then those that it only mentions. Own terms for which
+    # no paragraph was left stand where they can, in boxes and beside other links too.
+    for own, anywhere in ((True, False), (False, False), (True, True)):
         for text in list(document.findall(nodes.Text)):
             paragraph = _paragraph(text)
-            if paragraph is None or id(paragraph) in taken or _closed(text) or _aside(text):
+            if paragraph is None or _closed(text):
                 continue
-            for entry, start, end in finder.all(text.astext()):
-                if entry.term not in linked and (entry.chapter == chapter) is own:
-                    record(entry, text)
-                    words = text.astext()
-                    parts = [nodes.Text(words[:start]), _link(entry, uri, nodes.Text(words[start:end]))]
-                    text.parent.replace(text, [*parts, nodes.Text(words[end:])])
-                    break
+            if not anywhere and (id(paragraph) in taken or _aside(text)):
+                continue
+            words, done, parts = text.astext(), 0, []
+            for entry, start, end in finder.all(words):
+                if entry.term in linked or (entry.chapter == chapter) is not own or (parts and not anywhere):
+                    continue
+                record(entry, text)
+                parts += [nodes.Text(words[done:start]), _link(entry, uri, nodes.Text(words[start:end]))]
+                done = end
+            if parts:
+                text.parent.replace(text, [*parts, nodes.Text(words[done:])])
     return list(linked.values())
 
 

@@ -185,6 +185,13 @@ def test_first_uses_become_links(document):
     assert link["definition"] == "A judge without probabilities."
 
 
+def test_a_chapter_finds_a_place_for_all_its_own_terms():
+    box = "A latent space and a latent, by Bayes' rule.\n\n.. note::\n\n   No sum here, no critic."
+    document = publish_doctree(box)
+    link_terms(document, SMALL, 1, "g.html")
+    assert [name for name, _ in links(document)] == ["latent space", "latent", "Bayes' rule", "sum"]
+
+
 def test_spellings():
     def found(sentence, chapter=1):
         return [(entry.term, sentence[a:b]) for entry, a, b in Finder(SMALL, chapter).all(sentence)]
