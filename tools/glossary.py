@@ -83,9 +83,9 @@ def order(entry: Entry) -> str:
 
 
 def hungarian_order(text: str) -> tuple[str, str]:
-    """By what a Hungarian list is sorted: letters such as `sz` are one, and long vowels only break ties."""
+    """By what a Hungarian list is sorted: letters such as `sz` are one, and long vowels and digits only break ties."""
     letters = "|".join(sorted(OWN_LETTERS, key=len, reverse=True))
-    small = re.sub(r"[^\w ]", "", text.casefold())
+    small = re.sub(r"^[0-9]+|[^\w ]", "", text.casefold().replace("β", "beta"))
     return re.sub(letters, lambda found: OWN_LETTERS[found[0]], small.translate(LONG)), text.casefold()
 
 

@@ -113,8 +113,8 @@ def test_a_first_tap_opens_the_card_and_a_second_one_the_glossary(browser: Brows
     expect(card).to_be_visible()
     expect(card).to_contain_text("Tap the word again")
     assert page.url == base + CHAPTER
-    page.locator("h1").first.evaluate("e => e.scrollIntoView({block: 'center', behavior: 'instant'})")
-    page.locator("h1").first.tap()
+    page.locator("article h1").evaluate("e => e.scrollIntoView({block: 'center', behavior: 'instant'})")
+    page.locator("article h1").tap()
     expect(card).to_be_hidden()
     word(page, 0).tap()
     expect(card).to_be_visible()

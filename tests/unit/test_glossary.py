@@ -73,9 +73,24 @@ def test_each_chapter_has_terms_and_mentions_them():
 
 
 def test_hungarian_terms_are_sorted_as_in_hungary():
-    words = ["csonkolás", "cz", "oda", "ódon", "odú", "öl", "ősz", "sz", "Shannon", "átlag", "alap", "zaj"]
+    words = [
+        "csonkolás",
+        "cz",
+        "oda",
+        "ódon",
+        "odú",
+        "öl",
+        "ősz",
+        "sz",
+        "Shannon",
+        "átlag",
+        "alap",
+        "zaj",
+        "β-VAE",
+        "1-b",
+    ]
     assert sorted(words, key=hungarian_order) == [
-        "alap", "átlag", "cz", "csonkolás", "oda", "ódon", "odú", "öl", "ősz", "Shannon", "sz", "zaj",
+        "alap", "átlag", "1-b", "β-VAE", "cz", "csonkolás", "oda", "ódon", "odú", "öl", "ősz", "Shannon", "sz", "zaj",
     ]  # fmt: skip
 
 
