@@ -20,7 +20,7 @@ from pathlib import Path
 from tools import edition
 from tools.execute import THREADS, Executed, execute
 from tools.pictures import lighten
-from tools.project import EXECUTED, ROOT, SITE, VENDOR, CourseError, notebooks
+from tools.project import EXECUTED, ROOT, SITE, VENDOR, CourseError, every_notebook
 
 BUDGET = "cpu"
 LOGS = ROOT / "_build" / "logs"
@@ -159,11 +159,11 @@ def main() -> int:
         except CourseError as error:
             wrong.append(str(error))
     _report("leaderboard and zoo checked and drawn", start)
-    failed = execute_all(notebooks(), EXECUTED, execution_key(), LOGS / "kernels.log")
+    failed = execute_all(every_notebook(), EXECUTED, execution_key(), LOGS / "kernels.log")
     start = time.monotonic()
     for write in (
         build_site,
-        lambda: edition.write(SITE / "_sources" / "book"),
+        lambda: edition.write(SITE / "_sources" / "book", as_in_book=True),
     ):  # the site; what its download gives
         try:
             write()

@@ -31,7 +31,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
 from tools.build_book import BUDGET
 from tools.execute import CELL_TIMEOUT, THREADS
-from tools.project import ROOT, notebooks
+from tools.project import ROOT, every_notebook
 
 FOLDER = ROOT / "_build" / "claims"
 MAY_FAIL = "raises-exception"
@@ -237,6 +237,11 @@ def run(path: Path, condition: Condition) -> tuple[nbformat.NotebookNode, float]
     return notebook, seconds
 
 
+def short(path: Path) -> str:
+    """A chapter's two digits, or an appendix's name."""
+    return path.stem[:2] if path.stem[:2].isdigit() else path.stem
+
+
 def margins(folder: Path = FOLDER) -> list[str]:
     """The close comparisons of the executed notebooks in `folder`, with both sides under each condition.
 
@@ -254,14 +259,14 @@ def margins(folder: Path = FOLDER) -> list[str]:
             safety = min(gaps) / spread if spread else math.inf
             values = "; ".join(f"{name} {left:.4g} | {right:.4g}" for name, (_, left, right) in rows.items())
             nearness = f"[{safety:.1f} spreads]" if spread else "[the same in all]"
-            listed.append((safety, f"{chapter[:2]} {cell}: {text}  {nearness}\n     {values}"))
+            listed.append((safety, f"{short(Path(chapter))} {cell}: {text}  {nearness}\n     {values}"))
     return [line for _, line in sorted(listed)]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the chapters under the conditions and print the failures, or list the margins; 1 if a cell failed."""
     parser = argparse.ArgumentParser(prog="python -m tools.claims", description=__doc__.splitlines()[0])
-    parser.add_argument("--chapters", nargs="+", metavar="NN", help="08 10 … (default: all)")
+    parser.add_argument("--chapters", nargs="+", metavar="NN", help="08 10 errata … (default: all)")
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="kernels at a time")
     parser.add_argument("--margins", action="store_true", help="list close comparisons of earlier runs")
@@ -269,7 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.margins:
         print("\n".join(margins()))
         return 0
-    known = {path.stem[:2]: path for path in notebooks()}
+    known = {short(path): path for path in every_notebook()}
     if unknown := sorted(set(options.chapters or []) - set(known)):
         parser.error(f"expected chapters from {', '.join(known)}; found {', '.join(unknown)}")
     chapters = [known[name] for name in options.chapters or known]
@@ -294,7 +299,7 @@ def main(arguments: list[str] | None = None) -> int:
             names = [name for name in options.conditions if CONDITIONS[name].threads == threads]
             for done in [pool.submit(one, name, path) for name in names for path in chapters]:
                 done.result()
-    print(f"\n{'':<12}" + "".join(f"{path.stem[:2]:>15}" for path in chapters))
+    print(f"\n{'':<12}" + "".join(f"{short(path):>15}" for path in chapters))
     for name in options.conditions:
         print(f"{name:<12}" + "".join(f"{table[name, path.stem]:>15}" for path in chapters))
     print("\n" + ("\n".join(failed) if failed else "every cell passes"))

@@ -26,7 +26,7 @@ from pybtex.richtext import Text
 from pybtex.style.formatting.unsrt import Style
 
 from tools.notebooks import FOLDED, dumps, normalised, read, tags, text
-from tools.project import BOOK, CourseError, address_is_set, notebooks, repository
+from tools.project import BOOK, CourseError, address_is_set, every_notebook, repository
 from tools.setup_cell import CELL_ID
 
 Notebook = dict[str, Any]
@@ -181,7 +181,8 @@ def _prose(notebook: Notebook) -> str:
 def read_book(folder: Path = BOOK) -> Book:
     """Collect the labels of all pages and the bibliography."""
     book = Book(Bibliography(parse_file(str(folder / "references.bib"))))
-    for path in sorted([*folder.glob("*.ipynb"), *folder.glob("*.md")]):
+    pages = [*folder.glob("*.ipynb"), *folder.glob("*.md"), *folder.glob("appendix/*.ipynb")]
+    for path in sorted(pages, key=lambda path: path.name):
         if not path.name.startswith("."):
             if path.suffix == ".ipynb":
                 notebook = read(path)
@@ -315,7 +316,7 @@ class _Chapter:
             return match[0]
         if not path:
             return self._reference("ref", match["text"], label)
-        page = path if Path(path).suffix else f"{path}.ipynb"
+        page = Path(path).name if Path(path).suffix else f"{Path(path).name}.ipynb"
         if match["image"] or page not in self.book.pages:
             raise CourseError(f"expected a link to a page of the book, found {match['target']!r}")
         return self._linked(match["text"] or self.book.pages[page], page)
@@ -400,16 +401,18 @@ def editions(url: str, address: Addresses, files: list[Path] | None = None) -> d
     book = read_book()
     return {
         path.name: dumps(edition(read(path), path.name, book, url, address))
-        for path in (files or notebooks())
+        for path in (files or every_notebook())
     }
 
 
-def write(folder: Path) -> None:
-    """Write the edition for Colab and downloads into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write(folder: Path, *, as_in_book: bool = False) -> None:
+    """Write the edition for Colab and downloads into a folder: side by side, or in folders as the book has them."""
     url = repository()
-    for name, content in editions(url, on_colab(url)).items():
-        (folder / name).write_text(content, encoding="utf-8")
+    content = editions(url, on_colab(url))
+    for path in every_notebook():
+        target = folder / (path.relative_to(BOOK) if as_in_book else path.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content[path.name], encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from tools.project import ROOT, CourseError, declared_repository, notebooks, repository
+from tools.project import ROOT, CourseError, declared_repository, every_notebook, repository
 from tools.setup_cell import CELL_ID, TAGS, setup_source
 
 Notebook = dict[str, Any]
@@ -202,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("action", choices=["format", "check"])
     parser.add_argument("files", nargs="*", type=Path)
     options = parser.parse_args(arguments)
-    files = [path.resolve() for path in options.files] or notebooks()
+    files = [path.resolve() for path in options.files] or every_notebook()
     try:
         if options.action == "format":
             format_config(ROOT / "_config.yml", repository())

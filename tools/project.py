@@ -52,4 +52,18 @@ def address_is_set(url: str) -> bool:
 
 def notebooks(root: Path = ROOT) -> list[Path]:
     """The chapters' notebooks in the order of the book."""
-    return sorted(path for path in (root / "book").glob("*.ipynb") if not path.name.startswith("."))
+    return _notebooks(root / "book")
+
+
+def appendices(root: Path = ROOT) -> list[Path]:
+    """The appendices that are notebooks: run, checked and shipped like chapters, but without a chapter's anatomy."""
+    return _notebooks(root / "book" / "appendix")
+
+
+def every_notebook(root: Path = ROOT) -> list[Path]:
+    """Chapters and appendices. Their file names differ, since executed notebooks and editions lie side by side."""
+    return [*notebooks(root), *appendices(root)]
+
+
+def _notebooks(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.ipynb") if not path.name.startswith("."))

@@ -1,6 +1,6 @@
 """What keeps a chapter readable, as rules: short sentences, short cells, figures with captions, no name used twice.
 
-``python -m tools.reading [CHAPTER …]`` names every defect, and prints each chapter's figures of prose and code.
+``python -m tools.reading [06 errata …]`` names every defect, and prints each notebook's figures of prose and code.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from tools.notebooks import FOLDED, read, tags, text
-from tools.project import notebooks
+from tools.project import appendices, every_notebook, notebooks
 
 COLUMNS, LINES = 72, 15  # of a visible cell
 MEAN_WORDS, MOST_WORDS = 17, 40  # of a sentence
 WORDS = 4000  # of a chapter's text, folded asides not counted
+APPENDIX_WORDS = 5000  # of an appendix, where readers look things up
 
 _ASIDE = re.compile(r"^(:{3,})\{dropdown\}.*?^\1[ ]*$", re.MULTILINE | re.DOTALL)
 _NOT_PROSE = [
@@ -62,14 +63,14 @@ def sentences(plain: str) -> list[str]:
     return [part for part in parts if re.search(r"\w", part)]
 
 
-def prose_defects(notebook: dict[str, Any]) -> Iterator[str]:
-    """Sentences and chapters that are too long."""
+def prose_defects(notebook: dict[str, Any], *, words: int = WORDS) -> Iterator[str]:
+    """Sentences, and notebooks of more words, that are too long."""
     found = sentences(prose(notebook))
     lengths = [len(sentence.split()) for sentence in found]
     if lengths and sum(lengths) / len(lengths) > MEAN_WORDS:
         yield f"expected sentences of {MEAN_WORDS} words on average, found {sum(lengths) / len(lengths):.1f}"
-    if sum(lengths) > WORDS:
-        yield f"expected at most {WORDS:,} words outside folded asides, found {sum(lengths):,}"
+    if sum(lengths) > words:
+        yield f"expected at most {words:,} words outside folded asides, found {sum(lengths):,}"
     for sentence, length in zip(found, lengths, strict=True):
         if length > MOST_WORDS:
             yield f"expected sentences of at most {MOST_WORDS} words, found {length}: {sentence[:80]!r}"
@@ -212,23 +213,25 @@ def mention_defects(notebook: dict[str, Any], chapters: set[int]) -> Iterator[st
 
 
 def defects(path: Path) -> list[str]:
-    """All of a chapter's defects."""
+    """All of a notebook's defects. An appendix may name the course's sources: the errata are about them."""
     notebook = read(path)
     chapters = {int(other.name[:2]) for other in notebooks()}
+    appendix = path in appendices()
+    mentions = mention_defects(notebook, chapters)
     return [
-        *prose_defects(notebook),
+        *prose_defects(notebook, words=APPENDIX_WORDS if appendix else WORDS),
         *code_defects(notebook),
         *name_defects(notebook),
-        *mention_defects(notebook, chapters),
+        *(line for line in mentions if not appendix or "found chapter" in line),
     ]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the defects of the named chapters (two digits), of all by default."""
+    """Print the defects of the named chapters (two digits) and appendices, of all by default."""
     wanted = sys.argv[1:] if arguments is None else arguments
     wrong = 0
-    for path in notebooks():
-        if wanted and path.name[:2] not in wanted:
+    for path in every_notebook():
+        if wanted and not {path.name[:2], path.stem} & set(wanted):
             continue
         notebook = read(path)
         lengths = [len(sentence.split()) for sentence in sentences(prose(notebook))]

@@ -11,7 +11,7 @@ import pytest
 
 from tools import build_book
 from tools.build_book import build_site, execution_key
-from tools.project import EXECUTED, CourseError, notebooks
+from tools.project import EXECUTED, CourseError, every_notebook
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_a_missing_asset_is_named(
 
 
 def executed() -> Iterator[tuple[str, nbformat.NotebookNode]]:
-    """The chapters as the build ran them."""
-    for path in notebooks():
+    """The chapters and appendices as the build ran them."""
+    for path in every_notebook():
         kept = EXECUTED / path.name
         assert kept.is_file(), (
             f"{path.name}: expected it executed in {EXECUTED}, found nothing; run `make book`"

@@ -9,7 +9,7 @@ import pytest
 
 from tools.edition import editions, on_colab
 from tools.notebooks import read, text
-from tools.project import notebooks, repository
+from tools.project import BOOK, every_notebook, notebooks, repository
 
 CHAPTERS = pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.name[:2])
 
@@ -25,9 +25,11 @@ def test_equations_have_the_same_numbers(path: Path, site: Path) -> None:
     assert set(referred) <= set(numbers)
 
 
-@CHAPTERS
+@pytest.mark.parametrize("path", every_notebook(), ids=lambda path: path.stem)
 def test_the_download_is_the_edition(path: Path, site: Path) -> None:
-    page = (site / "book" / f"{path.stem}.html").read_text(encoding="utf-8")
-    assert f'href="../_sources/book/{path.name}"' in page
+    place = path.relative_to(BOOK).as_posix()
+    page = (site / "book" / place).with_suffix(".html").read_text(encoding="utf-8")
+    up = "../" * (1 + place.count("/"))
+    assert f'href="{up}_sources/book/{place}"' in page
     (content,) = editions(repository(), on_colab(repository()), [path]).values()
-    assert (site / "_sources" / "book" / path.name).read_text(encoding="utf-8") == content
+    assert (site / "_sources" / "book" / place).read_text(encoding="utf-8") == content

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from tools.course_pages import number_by_chapter, open_edition
 from tools.edition import Bibliography, Book, edition, editions, figure_of, on_colab, parse_file, read_book
 from tools.notebooks import normalised, read, tags, text
-from tools.project import BOOK, ROOT, CourseError, notebooks
+from tools.project import BOOK, ROOT, CourseError, every_notebook, notebooks
 from tools.setup_cell import setup_source
 
 URL = "https://github.com/someone/some-course"
@@ -29,7 +29,7 @@ def book() -> Book:
     return read_book()
 
 
-@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.name[:2])
+@pytest.mark.parametrize("path", every_notebook(), ids=lambda path: path.stem)
 def test_a_chapter(path: Path, book: Book) -> None:
     source = normalised(read(path), URL)
     fresh = edition(read(path), path.name, book, URL, on_colab(URL))
@@ -53,7 +53,7 @@ def test_a_chapter(path: Path, book: Book) -> None:
             assert folded and title.startswith("# @title ")
 
 
-@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.name[:2])
+@pytest.mark.parametrize("path", every_notebook(), ids=lambda path: path.stem)
 def test_a_plain_renderer_shows_nothing_raw(path: Path, book: Book) -> None:
     """As Colab and GitHub do: CommonMark and tables, formulas left to MathJax."""
     plain = MarkdownIt("commonmark").enable("table")
@@ -80,7 +80,7 @@ def test_equations_are_numbered_within_the_chapter(path: Path, book: Book) -> No
         assert f"({book.numbers[label]})" in prose
 
 
-@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.name[:2])
+@pytest.mark.parametrize("path", every_notebook(), ids=lambda path: path.stem)
 def test_the_references_are_the_works_that_the_chapter_cites(path: Path, book: Book) -> None:
     cells = {cell["id"]: cell for cell in read(path)["cells"]}
     source = "\n".join(text(cell) for cell in cells.values() if cell["cell_type"] == "markdown")
