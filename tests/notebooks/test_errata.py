@@ -26,7 +26,8 @@ LINES = 12  # of a computation
 
 def rows(prose: str) -> dict[str, list[str]]:
     """The lines of the summary tables: item -> target, as printed, corrected, kind."""
-    found = re.findall(r"(?m)^\| \[([LTS]\d+)\]\(#([\w-]+)\) \| (.+) \| (.+) \| (.+) \|$", prose)
+    cell = r" ([^|]+) \|"  # a bar within a cell would end it
+    found = re.findall(rf"(?m)^\| \[([LTS]\d+)\]\(#([\w-]+)\) \|{3 * cell}$", prose.replace("&shy;", ""))
     return {name: list(rest) for name, *rest in found}
 
 
