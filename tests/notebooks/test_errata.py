@@ -138,7 +138,10 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no line": (_replaced("table-l", "[L2]", "[L99]"), "in the tables"),
     "no computation": (lambda n: n["cells"].remove(_cell("t9")(n)), "T9: expected a visible cell"),
     "no check": (lambda n: n["cells"].remove(_cell("s2-checks")(n)), "S2: expected a folded cell"),
-    "unfolded": (lambda n: _cell("s2-checks")(n)["metadata"].update(tags=["checks"]), "S2: expected a folded"),
+    "unfolded": (
+        lambda n: _cell("s2-checks")(n)["metadata"].update(tags=["checks"]),
+        "S2: expected a folded",
+    ),
     "one assertion": (
         _replaced("t2-checks", text(_cell("t2-checks")(read(PATH))), "assert kept, 'expected numbers'"),
         "T2: expected two assertions",

@@ -10,7 +10,7 @@ import pytest
 
 from tools import lab
 from tools.edition import editions
-from tools.project import BOOK, ROOT, repository
+from tools.project import BOOK, ROOT, every_notebook, repository
 
 NAME = "02_x.ipynb"
 NEW, NEW2 = "02_x.new.ipynb", "02_x.new2.ipynb"
@@ -121,4 +121,4 @@ def test_jupyter_opens_the_copies(root: bool, monkeypatch: pytest.MonkeyPatch, t
     assert ("--allow-root" in started[0]) == root
     assert f"--ServerApp.root_dir={ROOT}" in started[0]
     assert "--LabApp.default_url=/lab/tree/lab" in started[0]
-    assert len(list((tmp_path / "lab").glob("*.ipynb"))) == len(list(BOOK.glob("[0-9]*.ipynb")))
+    assert len(list((tmp_path / "lab").glob("*.ipynb"))) == len(every_notebook())
