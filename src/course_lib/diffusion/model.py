@@ -43,6 +43,11 @@ class DiffusionConfig:
         if not 0 <= checks.real("drop", self.drop) < 1:
             raise ValueError(f"drop: expected a share from 0 to below 1, got {self.drop}")
 
+    @property
+    def classes(self) -> int:
+        """Of the labels; 0 if there are none."""
+        return self.network.classes
+
 
 class Diffusion(nn.Module):
     """A network (x_t, t, y) -> data, noise or velocity, trained on points of the path between data and noise."""
@@ -77,7 +82,7 @@ class Diffusion(nn.Module):
         noise = rows(torch.randn, *x.shape, generator=generator).to(x)
         if y is not None and self.cfg.drop:
             left_out = rows(torch.rand, n, generator=generator).to(x.device) < self.cfg.drop
-            y = torch.where(left_out, self.cfg.network.classes, y)
+            y = torch.where(left_out, self.cfg.classes, y)
         found = self.network(self.path.noisy(x, noise, t), t, y)
         return (found - self.path.target(self.cfg.predicts, x, noise, t)).square().flatten(1).mean(1)
 
@@ -104,7 +109,7 @@ class Diffusion(nn.Module):
         generator: torch.Generator,
         y: Tensor | None = None,
         *,
-        steps: int = 50,
+        steps: int = 25,
         sampler: str = "heun",
         guidance: float = 1.0,
         power: float = 1.0,
@@ -125,7 +130,7 @@ class Diffusion(nn.Module):
         grid = times(steps, power)
         checks.generator("generator", generator)
         noise = torch.randn(checks.whole("n", n), *self.cfg.network.shape, generator=generator)
-        classes = self.cfg.network.classes
+        classes = self.cfg.classes
         if y is None:
             y = torch.full((n,), classes)
         else:

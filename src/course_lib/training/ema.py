@@ -58,3 +58,11 @@ class EMA:
             raise ValueError(f"half_life: expected {self.half_life:g}, found {state['half_life']:g}")
         self.average.load_state_dict(state["average"])
         self._seen = state["seen"]
+
+
+class Averaging(EMA):
+    """An `EMA` that is told the images seen so far after each step: a ``watch`` of `fit`, kept and resumed with it."""
+
+    def __call__(self, images_seen: int) -> None:
+        """After a step of the model, `images_seen` so far."""
+        self.update(images_seen - self._seen)
