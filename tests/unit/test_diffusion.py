@@ -9,6 +9,7 @@ import torch
 
 from course_lib.diffusion import (
     PATHS,
+    CodeDiffusion,
     Diffusion,
     DiffusionConfig,
     Mixture,
@@ -312,3 +313,63 @@ def test_wrong_settings_are_named():
         model.sample(2, generator(0), sampler="magic")
     with pytest.raises(ValueError, match="weights: expected shares that add up to 1"):
         Mixture(torch.zeros(2, 2), torch.ones(2), torch.ones(2))
+
+
+# --- codes ---------------------------------------------------------------------------------------------------------
+
+
+def codes(n, k=5):
+    """Codes of one Gaussian whose coordinates differ in size and depend on each other."""
+    turn = torch.randn(k, k, generator=generator(7), dtype=torch.float64) + torch.diag(
+        torch.arange(1.0, k + 1).double()
+    )
+    return 3 + torch.randn(n, k, generator=generator(8), dtype=torch.float64) @ turn
+
+
+def code_diffusion(k=5):
+    return CodeDiffusion(DiffusionConfig(network=PointNetConfig(dimensions=k, width=8, depth=1))).double()
+
+
+def test_codes_become_normal_and_come_back():
+    model, z = code_diffusion(), codes(4_000)
+    model.measure(z)
+    x = model.normal(z)
+    torch.testing.assert_close(x.mean(0), torch.zeros(5, dtype=torch.float64), rtol=0, atol=1e-9)
+    torch.testing.assert_close(torch.cov(x.T), torch.eye(5, dtype=torch.float64), rtol=0, atol=1e-9)
+    torch.testing.assert_close(model.code(x), z)
+
+
+def test_sampled_codes_have_the_measured_moments():
+    """With the exact field of a standard normal in the network's place."""
+    model, z = code_diffusion().float(), codes(4_000).float()
+    model.measure(z)
+    unit = Mixture(torch.zeros(1, 5), torch.ones(1), torch.ones(1))
+
+    def velocities(x, t, y):
+        data, noise = unit.parts(x, t, model.path)
+        return data - noise
+
+    model.network.forward = velocities
+    made = model.sample(4_000, generator(9), steps=30)
+    assert made.shape == (4_000, 5)
+    torch.testing.assert_close(made.mean(0), z.mean(0), rtol=0, atol=0.3)
+    torch.testing.assert_close(torch.cov(made.T), torch.cov(z.T), rtol=0.1, atol=1.0)
+
+
+def test_mean_and_root_are_kept_with_the_weights():
+    model, other = code_diffusion(), code_diffusion()
+    model.measure(codes(100))
+    other.load_state_dict(model.state_dict())
+    torch.testing.assert_close(other.normal(codes(10)), model.normal(codes(10)))
+
+
+def test_codes_that_cannot_be_measured_are_refused():
+    with pytest.raises(ValueError, match=r"codes.*\(N, 5\)"):
+        code_diffusion().measure(torch.zeros(10, 4))
+    flat = codes(100)
+    flat[:, 2] = 1.0
+    for bad in (flat, codes(5)):
+        with pytest.raises(ValueError, match="expected codes that vary in all 5 directions"):
+            code_diffusion().measure(bad)
+    with pytest.raises(ValueError, match="network: expected a PointNetConfig"):
+        CodeDiffusion(DiffusionConfig(network=UNetConfig(resolution=8, widths=(8,))))

@@ -146,3 +146,46 @@ class Diffusion(nn.Module):
                 made.append(follow(toward, self.path, part.to(device), grid, **settings).cpu())
         x = torch.cat(made)
         return x.clamp(-1, 1) if x.dim() == 4 else x
+
+
+class CodeDiffusion(Diffusion):
+    """`Diffusion` of an autoencoder's codes (N, k), which are brought to mean 0 and covariance I on the path.
+
+    `normal` and `code` go there and back; `measure` sets what they need, as the weights do. Decoding the samples is
+    the autoencoder's business.
+    """
+
+    def __init__(self, cfg: DiffusionConfig | None = None) -> None:
+        super().__init__(cfg or DiffusionConfig(network=PointNetConfig(dimensions=32)))
+        if not isinstance(self.cfg.network, PointNetConfig):
+            raise ValueError("network: expected a PointNetConfig, because codes are vectors")
+        k = self.cfg.network.dimensions
+        self.register_buffer("mean", torch.zeros(k))
+        self.register_buffer("root", torch.eye(k))  # symmetric, root @ root = covariance
+
+    def measure(self, codes: Tensor) -> None:
+        """Take mean and covariance from codes (N, k). ValueError: another shape, or codes of too few directions."""
+        k = len(self.mean)
+        checks.of_shape("codes", codes, f"(N, {k})")
+        exact = codes.detach().cpu().to(torch.float64)
+        values, vectors = torch.linalg.eigh(torch.cov(exact.T).reshape(k, k))
+        if len(codes) <= k or float(values[0]) <= 1e-9 * float(values[-1]):
+            raise ValueError(
+                f"codes: expected codes that vary in all {k} directions, got {len(codes)} that do not"
+            )
+        root = (vectors * values.sqrt()) @ vectors.T
+        self.mean.copy_(exact.mean(0).to(self.mean))
+        self.root.copy_(root.to(self.root))
+
+    def normal(self, codes: Tensor) -> Tensor:
+        """Codes (N, k) as they are on the path, at time 1: mean 0, covariance I."""
+        return torch.linalg.solve(self.root, (codes - self.mean).T).T
+
+    def code(self, x: Tensor) -> Tensor:
+        """Codes (N, k) of points x (N, k) at time 1: the inverse of `normal`."""
+        return x @ self.root + self.mean
+
+    def sample(self, n: int, generator: torch.Generator, y: Tensor | None = None, **settings: Any) -> Tensor:
+        """n codes (n, k), to be decoded. Arguments and errors as those of `Diffusion.sample`."""
+        x = super().sample(n, generator, y, **settings)
+        return self.code(x.to(self.mean)).cpu()

@@ -11,6 +11,7 @@ from course_lib.training import Runtime, Snapshots
 EXPERIMENTS = {  # name -> the function's module and name; a module is imported when its experiment is run
     "cnn_learning_curve": "course_lib.experiments.learning_curve.record_cnn_learning_curve",
     "critic_progress": "course_lib.experiments.critic_progress.record_critic",
+    "diffusion_steps": "course_lib.experiments.diffusion_steps.record_diffusion_steps",
     "disentanglement": "course_lib.experiments.disentanglement.record_disentanglement",
     "grid_of_25": "course_lib.experiments.grid_of_25.record_grid",
     "four_losses": "course_lib.experiments.four_losses.record_four_losses",

@@ -11,6 +11,7 @@ from torch import Tensor
 from course_lib import data, zoo
 from course_lib.autoencoders import ProbabilisticPCA
 from course_lib.precision import float64
+from course_lib.recipes.diffusion import Decoded
 from course_lib.training import batched
 
 Sampler = Callable[[int, torch.Generator], Tensor]  # how many, randomness -> images in [-1, 1]
@@ -44,6 +45,11 @@ def _tokens(prior: Any, tokenizer: Any) -> Sampler:
     return lambda n, g: batched(tokenizer.decode, prior.sample(n, g))
 
 
+def _decoded(model: Any, autoencoder: Any) -> Sampler:
+    """Codes of all classes, evenly at random, and what the autoencoder makes of them."""
+    return _by_class(Decoded(model, autoencoder))
+
+
 def _gaussian_codes(model: Any) -> Sampler:
     """An autoencoder with codes from the Gaussian that fits those of training pictures (chapter 4)."""
     z = float64(batched(model.encode, data.mnist("train")[0][:FITTED]))
@@ -71,6 +77,9 @@ ENTRIES: dict[str, Entry] = {
     "cdcgan_mnist": Entry("digits", "DCGAN, by class", ("cdcgan_mnist",), _by_class),
     "wgan_mnist": Entry("digits", "WGAN, clipped", ("wgan_mnist",), _own),
     "wgan_gp_mnist": Entry("digits", "WGAN-GP", ("wgan_gp_mnist",), _own),
+    "flow_mnist": Entry("digits", "flow matching", ("flow_mnist",), _by_class),
+    "ddpm_mnist": Entry("digits", "DDPM", ("ddpm_mnist",), _by_class),
+    "flow_latents": Entry("digits", "flow of codes", ("flow_latents", "ae_mnist_32"), _decoded),
     "ae_mnist_8": Entry("digits", "AE, Gaussian codes", ("ae_mnist_8",), _gaussian_codes),
     "ppca": Entry("digits", "pPCA, 50 components", (), _pca),
     "vae_discs": Entry("discs", "VAE", ("vae_discs",), _own),
@@ -93,7 +102,7 @@ NO_GENERATOR: dict[str, str] = {
     "vq_avatars": "a tokeniser without a prior of its own",
     "vqgan_avatars": "a tokeniser without a prior of its own",
     "ae_mnist_2": "an autoencoder; `ae_mnist_8` stands for its kind",
-    "ae_mnist_32": "an autoencoder; `ae_mnist_8` stands for its kind",
+    "ae_mnist_32": "an autoencoder; it generates together with `flow_latents`",
     "ae_cifar10": "an autoencoder; chapter 4 shows that random codes decode to no picture",
     "vae_mnist_2_reconstruction": "trained on the reconstruction only, to show that codes then do not follow the prior",
     "vae_mnist_2_kl": "trained on the divergence only, to show that it then draws one grey picture",

@@ -18,6 +18,7 @@ from course_lib.data.files import write_atomically
 from course_lib.recipes import (
     autoencoders,
     avatars,
+    diffusion,
     digits,
     gans,
     r3gan,
@@ -34,6 +35,7 @@ from course_lib.training import Runtime, Snapshots
 RECIPES: dict[str, Recipe] = {**digits.RECIPES, **avatars.RECIPES, **autoencoders.RECIPES}
 RECIPES |= {**vae.RECIPES, **vq.RECIPES, **gans.RECIPES, **stylegan.RECIPES}
 RECIPES |= {**r3gan.RECIPES, **tokenizers.RECIPES, **swaps.RECIPES, **transfer.RECIPES}
+RECIPES |= diffusion.RECIPES
 
 
 def make(

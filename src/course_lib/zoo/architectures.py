@@ -9,6 +9,8 @@ ARCHITECTURES = {  # class -> its module, and the class of its config there
     "AdaINTransfer": ("course_lib.style", "AdaINTransferConfig"),
     "Autoencoder": ("course_lib.autoencoders", "AutoencoderConfig"),
     "AvatarCNN": ("course_lib.classifiers", "AvatarCNNConfig"),
+    "CodeDiffusion": ("course_lib.diffusion", "DiffusionConfig"),
+    "Diffusion": ("course_lib.diffusion", "DiffusionConfig"),
     "DigitCNN": ("course_lib.classifiers", "DigitCNNConfig"),
     "GAN": ("course_lib.gans", "GANConfig"),
     "R3GAN": ("course_lib.gans", "R3GANConfig"),
