@@ -38,6 +38,7 @@ SEARCHES = {
     "book/14_the_matching_score.html": "Hungarian",
     "book/15_games_between_models.html": "tournament",
     "book/16_style_transfer.html": "Gram",
+    "book/17_towards_diffusion.html": "Tweedie",
 }
 
 every_page = pytest.mark.parametrize("page", PAGES)
