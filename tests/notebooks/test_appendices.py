@@ -73,7 +73,7 @@ def test_an_entry_has_a_source_a_kind_and_a_chapter(entry):
     assert kind in TAGS
     keys = re.findall(r"\{cite:[pt]\}`([^`]+)`", text)
     assert keys
-    assert CHAPTER.search(text) or "{{ seventeen }}" in text
+    assert CHAPTER.search(text)
     published = [int(re.search(r"\d{4}", key)[0]) for key in keys]
     assert min(abs(p - int(year)) for p in published) <= 1  # a conference may be a year later
 
@@ -84,14 +84,6 @@ def test_sources_are_in_the_bibliography():
     assert keys <= set(known)
 
 
-def test_diffusion_is_said_to_follow_only_while_it_does():
-    """If this fails, put a link to chapter 17 into `seventeen`, at the top of history.md."""
-    said = yaml.safe_load(HISTORY.split("---")[1])["myst"]["substitutions"]["seventeen"]
-    chapter = sorted(BOOK.glob("17_*.ipynb"))
-    assert bool(CHAPTER.search(said)) == bool(chapter)
-    assert HISTORY.count("{{ seventeen }}") >= 4
-
-
 # Watch and play
 
 
@@ -99,7 +91,7 @@ def test_every_chapter_has_two_to_four_links_each_with_a_kind_and_a_word_on_what
     numbers = [int(number) for number, _ in SECTIONS]
     assert numbers == sorted(numbers)
     ready = {int(path.name[:2]) for path in BOOK.glob("[0-9][0-9]_*.ipynb")}
-    assert set(numbers) >= ready - {17}
+    assert set(numbers) >= ready
     for number, body in SECTIONS:
         assert [int(digits) for _, digits in CHAPTER.findall(body)] == [int(number)]
         items = re.split(r"^- ", body, flags=re.MULTILINE)[1:]
