@@ -149,8 +149,8 @@ from a record of the scores. The book is not built while a model that ships is m
 CHARTED = ("digits", "discs", "avatars")  # boards with more than their first scores drawn
 _NAMES = {
     "digits": "*DCGAN, by class* is told which digit to draw (chapter 9). *AE, Gaussian codes* decodes draws from a "
-    "normal distribution that was fitted to an autoencoder's codes (chapter 4). *flow of codes* decodes codes that flow "
-    "matching makes out of noise (chapter 17).",
+    "normal distribution that was fitted to an autoencoder's codes (chapter 4). *flow of codes* decodes codes that "
+    "flow matching makes out of noise (chapter 17).",
 }
 
 
